@@ -1,0 +1,282 @@
+//! Expressions: conditions, comparisons and arithmetic.
+
+use sea_query::{BinOper, Expr as Sea};
+
+use super::context::Context;
+use super::infer::{Number, weight};
+use crate::dialect::{Needle, Typed, fragment};
+use crate::ir::{ArithOp, CompareOp, Expr, Func, MatchOp, Slot};
+use crate::{CompileError, SqlType, Transform};
+
+type Result<T> = std::result::Result<T, CompileError>;
+
+/// How many conditions stand in one row of ANDs or ORs before they are grouped
+/// by parentheses. SQLite's parser makes a chain of n a tree n deep and stops
+/// at 1000.
+const CHAIN: usize = 250;
+
+impl Context<'_> {
+    /// Compiles an expression that stands by itself: a condition, an output, a
+    /// sort key. `hint` is the type that is wanted, for what has none of its own.
+    pub(crate) fn root(&mut self, expr: &Expr, hint: Option<&SqlType>) -> Result<Sea> {
+        self.check_weight(weight(expr, 0)?)?;
+        self.expr(expr, hint)
+    }
+
+    /// Compiles the new value of a column.
+    pub(crate) fn assigned(&mut self, expr: &Expr, ty: &SqlType) -> Result<Sea> {
+        let sql = self.root(expr, Some(ty))?;
+        let computed = match expr {
+            Expr::Arith(..) | Expr::Neg(_) | Expr::Func(Func::Abs | Func::Coalesce, _) => {
+                Number::of(self.type_of(expr).as_ref())
+            }
+            // Another column may have another scale.
+            Expr::Column(_) | Expr::Excluded(_)
+                if ty.is_decimal() && self.type_of(expr).as_ref() != Some(ty) =>
+            {
+                Number::of(self.type_of(expr).as_ref())
+            }
+            _ => Number::Unknown,
+        };
+        Ok(self.spell.stored(sql, ty, computed))
+    }
+
+    pub(super) fn expr(&mut self, expr: &Expr, hint: Option<&SqlType>) -> Result<Sea> {
+        Ok(match expr {
+            Expr::Column(field) => {
+                if !self.columns_allowed {
+                    return Err(CompileError::invalid(format!(
+                        "the values of an INSERT cannot refer to the field {field:?}: there is no row yet"
+                    )));
+                }
+                let column = self.column(field)?;
+                self.column_ref(column)
+            }
+            Expr::Excluded(field) => {
+                let column = self.column(field)?;
+                let alias = self.row_alias.ok_or_else(|| {
+                    CompileError::invalid("`excluded` is only known inside on_conflict=\"update\"")
+                })?;
+                self.spell.excluded(&column.name, alias)
+            }
+            Expr::Param(slot) => self.bind(slot, Transform::None)?,
+            Expr::Null => fragment::raw("NULL"),
+            Expr::True => fragment::raw("TRUE"),
+            Expr::False => fragment::raw("FALSE"),
+            Expr::Star => {
+                return Err(CompileError::invalid("`*` is only known inside count()"));
+            }
+            Expr::Sql(text) => fragment::paren(Sea::Custom(text.clone().into())),
+            Expr::Now => self.spell.now(hint),
+            Expr::Compare(op, a, b) => self.compare(*op, a, b)?,
+            Expr::IsNull(a) => {
+                let a = self.expr(a, None)?;
+                fragment::binary(a, BinOper::Is, fragment::raw("NULL"))
+            }
+            Expr::IsNotNull(a) => {
+                let a = self.expr(a, None)?;
+                fragment::binary(a, BinOper::IsNot, fragment::raw("NULL"))
+            }
+            Expr::Between(a, low, high) => {
+                let ty = self.common_type(&[a, low, high]);
+                let a = self.expr(a, ty.as_ref())?;
+                let low = self.expr(low, ty.as_ref())?;
+                let high = self.expr(high, ty.as_ref())?;
+                self.spell.between(a, low, high, ty.as_ref())?
+            }
+            Expr::In(a, list) => self.in_list(a, list, false)?,
+            Expr::NotIn(a, list) => self.in_list(a, list, true)?,
+            Expr::Match(op, a, b) => self.matches(*op, a, b)?,
+            Expr::And(list) => self.chain(list, " AND ", "TRUE")?,
+            Expr::Or(list) => self.chain(list, " OR ", "FALSE")?,
+            Expr::Not(a) => {
+                let a = self.expr(a, Some(&SqlType::Bool))?;
+                fragment::template(self.dialect(), &["NOT ", ""], [fragment::atom(a)])
+            }
+            Expr::Xor(a, b) => {
+                let a = self.expr(a, Some(&SqlType::Bool))?;
+                let b = self.expr(b, Some(&SqlType::Bool))?;
+                self.spell.xor(a, b)
+            }
+            Expr::Arith(op, a, b) => self.arith(*op, a, b)?,
+            Expr::Neg(a) => {
+                let ty = self.type_of(a);
+                let a = self.expr(a, hint)?;
+                self.spell.neg(a, Number::of(ty.as_ref()))
+            }
+            Expr::Func(func, args) => self.function(*func, args, hint)?,
+        })
+    }
+
+    /// The type in which expressions are compared: the most demanding of theirs.
+    fn common_type(&self, exprs: &[&Expr]) -> Option<SqlType> {
+        let types: Vec<_> = exprs.iter().filter_map(|e| self.type_of(e)).collect();
+        types
+            .iter()
+            .find(|t| t.is_decimal() || matches!(t, SqlType::Json))
+            .or_else(|| types.first())
+            .cloned()
+    }
+
+    fn compare(&mut self, op: CompareOp, a: &Expr, b: &Expr) -> Result<Sea> {
+        let ty = self.common_type(&[a, b]);
+        let same = stored(a) && stored(b) && self.type_of(a) == self.type_of(b);
+        let a = self.expr(a, ty.as_ref())?;
+        let b = self.expr(b, ty.as_ref())?;
+        self.spell.compare(op, a, b, ty.as_ref(), same)
+    }
+
+    fn in_list(&mut self, value: &Expr, list: &Expr, negated: bool) -> Result<Sea> {
+        let (slot, item) = match list {
+            Expr::Param(slot) => match &slot.ty {
+                SqlType::Array(item) => (slot, item.as_ref()),
+                other => {
+                    return Err(CompileError::invalid(format!(
+                        "the list of `in` has an array type, not {}",
+                        other.kind()
+                    )));
+                }
+            },
+            _ => {
+                return Err(CompileError::invalid(
+                    "the list of `in` is one array parameter",
+                ));
+            }
+        };
+        let same = stored(value) && self.type_of(value).as_ref() == Some(item);
+        let value = self.expr(value, Some(item))?;
+        if let Some(literals) = self.literal_list(slot, item)? {
+            if literals.is_empty() {
+                return Ok(fragment::raw(if negated { "TRUE" } else { "FALSE" }));
+            }
+            let oper = if negated { BinOper::NotIn } else { BinOper::In };
+            return Ok(fragment::binary(value, oper, Sea::Tuple(literals)));
+        }
+        let list = self.bind(slot, Transform::None)?;
+        self.spell.in_list(value, list, item, negated, same)
+    }
+
+    fn matches(&mut self, op: MatchOp, text: &Expr, needle: &Expr) -> Result<Sea> {
+        let ty = self.type_of(text);
+        let text = Typed {
+            sql: self.expr(text, Some(&SqlType::Text))?,
+            ty,
+        };
+        // The needle binds parameters while the spelling is being asked, so the
+        // spelling leaves the context for that time.
+        let spell = crate::dialect::spelling(&self.features);
+        spell.matches(
+            op,
+            text,
+            &mut MatchNeedle {
+                ctx: self,
+                expr: needle,
+            },
+        )
+    }
+
+    fn chain(&mut self, list: &[Expr], separator: &str, empty: &str) -> Result<Sea> {
+        let mut parts = list
+            .iter()
+            .map(|e| {
+                let sql = self.expr(e, Some(&SqlType::Bool))?;
+                Ok(if binds_tightly(e) {
+                    sql
+                } else {
+                    fragment::atom(sql)
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let dialect = self.dialect();
+        while parts.len() > CHAIN {
+            let mut groups = Vec::with_capacity(parts.len() / CHAIN + 1);
+            let mut rest = parts.into_iter().peekable();
+            while rest.peek().is_some() {
+                let group: Vec<_> = rest.by_ref().take(CHAIN).collect();
+                groups.push(fragment::paren(fragment::chain(dialect, separator, group)));
+            }
+            parts = groups;
+        }
+        Ok(match parts.len() {
+            0 => fragment::raw(empty),
+            _ => fragment::chain(dialect, separator, parts),
+        })
+    }
+
+    fn arith(&mut self, op: ArithOp, a: &Expr, b: &Expr) -> Result<Sea> {
+        let (ta, tb) = (self.type_of(a), self.type_of(b));
+        for ty in [&ta, &tb].into_iter().flatten() {
+            let text_sum = op == ArithOp::Add && ty.is_text();
+            if Number::of(Some(ty)) == Number::Unknown && !text_sum {
+                return Err(CompileError::invalid(format!(
+                    "the operator {:?} needs numbers, not {}",
+                    op.tag(),
+                    ty.kind()
+                )));
+            }
+        }
+        let sa = self.expr(a, tb.as_ref())?;
+        let sb = self.expr(b, ta.as_ref())?;
+        if ta.as_ref().or(tb.as_ref()).is_some_and(SqlType::is_text) {
+            // Python's + joins texts.
+            let parts = vec![Typed { sql: sa, ty: ta }, Typed { sql: sb, ty: tb }];
+            return Ok(self.spell.concat(parts));
+        }
+        let number = Number::of_both(ta.as_ref(), tb.as_ref());
+        self.spell.arith(op, sa, sb, number)
+    }
+}
+
+/// Whether an expression is a value in the spelling in which its column stores it.
+fn stored(expr: &Expr) -> bool {
+    matches!(expr, Expr::Column(_) | Expr::Param(_) | Expr::Excluded(_))
+}
+
+/// Whether an expression stands between ANDs or ORs without parentheses.
+fn binds_tightly(expr: &Expr) -> bool {
+    match expr {
+        Expr::And(list) | Expr::Or(list) => list.is_empty(),
+        Expr::Between(..) | Expr::Xor(..) => false,
+        _ => true,
+    }
+}
+
+/// The right side of a string search, compiled when the spelling asks for it.
+struct MatchNeedle<'c, 't> {
+    ctx: &'c mut Context<'t>,
+    expr: &'c Expr,
+}
+
+impl MatchNeedle<'_, '_> {
+    /// The parameter, as plain text: a part of a value, or a pattern, is no
+    /// value of the column's own type.
+    fn slot(&self) -> Option<Slot> {
+        match self.expr {
+            Expr::Param(slot) => Some(Slot {
+                index: slot.index,
+                ty: SqlType::Text,
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl Needle for MatchNeedle<'_, '_> {
+    fn is_param(&self) -> bool {
+        self.slot().is_some()
+    }
+
+    fn changed(&mut self, transform: Transform) -> Result<Sea> {
+        let slot = self.slot().ok_or_else(|| {
+            CompileError::invalid("only a parameter's text can be changed before it is bound")
+        })?;
+        self.ctx.bind(&slot, transform)
+    }
+
+    fn plain(&mut self) -> Result<Sea> {
+        match self.slot() {
+            Some(slot) => self.ctx.bind(&slot, Transform::None),
+            None => self.ctx.expr(self.expr, Some(&SqlType::Text)),
+        }
+    }
+}

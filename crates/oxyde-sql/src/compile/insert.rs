@@ -1,0 +1,303 @@
+//! INSERT: one row, many rows, and what happens to rows that are already there.
+//!
+//! Written by hand: sea-query has neither `AS new` nor MariaDB's RETURNING nor
+//! `unnest`, and its upsert drops conditions on MySQL.
+//!
+//! A statement is `head`, the row, `tail`. For many rows the server gets them
+//! in the form that is fastest there ([`BulkForm`]).
+
+use sea_query::Expr as Sea;
+
+use super::context::Context;
+use super::update::{assignments, visit};
+use super::writer::Writer;
+use crate::ir::{Column, Conflict, Expr, Insert, InsertSource, Slot};
+use crate::{
+    BindSlot, BulkForm, CompileError, Dialect, Plan, ResultColumn, SqlType, StatementKind,
+    Transform, Version,
+};
+
+type Result<T> = std::result::Result<T, CompileError>;
+
+pub(super) fn compile(insert: &Insert, dialect: Dialect, version: Version) -> Result<Plan> {
+    let mut ctx = Context::new(&insert.table, dialect, version);
+    if !insert.returning.is_empty() {
+        ctx.features
+            .require(ctx.features.insert_returning, "INSERT … RETURNING")?;
+    }
+    let columns = insert
+        .fields
+        .iter()
+        .map(|f| ctx.writable(f))
+        .collect::<Result<Vec<_>>>()?;
+    match &insert.source {
+        InsertSource::Values(values) => one_row(insert, &columns, values, &mut ctx),
+        InsertSource::Bulk => many_rows(insert, &columns, &mut ctx),
+    }
+}
+
+/// A statement for one row of expressions.
+fn one_row(
+    insert: &Insert,
+    columns: &[&Column],
+    values: &[Expr],
+    ctx: &mut Context<'_>,
+) -> Result<Plan> {
+    if values.len() != columns.len() {
+        return Err(CompileError::invalid(format!(
+            "{} values for {} fields",
+            values.len(),
+            columns.len()
+        )));
+    }
+    ctx.columns_allowed = false;
+    let row = columns
+        .iter()
+        .zip(values)
+        .map(|(column, value)| ctx.assigned(value, &column.ty))
+        .collect::<Result<Vec<_>>>()?;
+    ctx.columns_allowed = true;
+    let mut writer = ctx.writer();
+    head(columns, ctx, &mut writer);
+    row_text(&row, ctx, &mut writer);
+    let result = tail(insert, columns, ctx, &mut writer)?;
+    plan(insert, writer, result, ctx)
+}
+
+/// A statement whose rows are given when it runs.
+fn many_rows(insert: &Insert, columns: &[&Column], ctx: &mut Context<'_>) -> Result<Plan> {
+    // PostgreSQL's unnest() would flatten arrays inside arrays.
+    let nested = columns.iter().any(|c| matches!(c.ty, SqlType::Array(_)));
+    let unnest = ctx.features.unnest && !nested && !columns.is_empty();
+    let row = columns
+        .iter()
+        .enumerate()
+        .map(|(index, column)| {
+            let item = column.ty.clone();
+            let ty = if unnest {
+                SqlType::Array(Box::new(item))
+            } else {
+                item
+            };
+            ctx.bind(&Slot { index, ty }, Transform::None)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    ctx.first_param = columns.len();
+
+    let mut writer = ctx.writer();
+    head(columns, ctx, &mut writer);
+    if unnest {
+        unnest_rows(columns, &row, &mut writer);
+    } else {
+        row_text(&row, ctx, &mut writer);
+    }
+    let result = tail(insert, columns, ctx, &mut writer)?;
+    let mut plan = plan(insert, writer, result, ctx)?;
+    plan.row_binds = columns.len();
+    plan.bulk = Some(if unnest {
+        BulkForm::UnnestArrays
+    } else if ctx.features.multi_row_insert {
+        multi_row(insert, columns, &row, ctx)?
+    } else {
+        BulkForm::PerRow
+    });
+    Ok(plan)
+}
+
+/// The three parts of a statement for several rows.
+fn multi_row(
+    insert: &Insert,
+    columns: &[&Column],
+    row: &[Sea],
+    ctx: &mut Context<'_>,
+) -> Result<BulkForm> {
+    let mut parts = [ctx.writer(), ctx.writer(), ctx.writer()];
+    let [first, middle, last] = &mut parts;
+    head(columns, ctx, first);
+    row_text(row, ctx, middle);
+    tail(insert, columns, ctx, last)?;
+    let [first, middle, last] = parts;
+    Ok(BulkForm::MultiRow {
+        head: format!("{}VALUES ", ctx.finish(first)?.0),
+        row: ctx
+            .finish(middle)?
+            .0
+            .trim_start_matches("VALUES ")
+            .to_owned(),
+        tail: ctx.finish(last)?.0,
+    })
+}
+
+/// `INSERT INTO t (a, b) `.
+fn head(columns: &[&Column], ctx: &Context<'_>, writer: &mut Writer) {
+    writer.push("INSERT INTO ").push(&ctx.quoted_table());
+    if !columns.is_empty() || !ctx.features.default_values {
+        writer.push(" (");
+        writer.idents(columns.iter().map(|c| c.name.as_str()));
+        writer.push(")");
+    }
+    writer.push(" ");
+}
+
+/// `VALUES (…)`.
+fn row_text(row: &[Sea], ctx: &Context<'_>, writer: &mut Writer) {
+    if row.is_empty() && ctx.features.default_values {
+        writer.push("DEFAULT VALUES");
+        return;
+    }
+    writer.push("VALUES (");
+    writer.exprs(row);
+    writer.push(")");
+}
+
+/// One array parameter per field, turned into rows in the order given.
+fn unnest_rows(columns: &[&Column], row: &[Sea], writer: &mut Writer) {
+    let names: Vec<String> = (1..=columns.len()).map(|i| format!("c{i}")).collect();
+    writer.push("SELECT ");
+    writer.push(&names.join(", "));
+    writer.push(" FROM unnest(");
+    for (i, (column, array)) in columns.iter().zip(row).enumerate() {
+        writer.push(if i > 0 { ", " } else { "" }).expr(array);
+        writer.push("::").push(&array_type(&column.ty));
+    }
+    writer.push(") WITH ORDINALITY AS given(");
+    writer.push(&names.join(", "));
+    writer.push(", ord) ORDER BY ord");
+}
+
+/// The type that an array parameter is cast to. Without lengths: a cast would
+/// cut off what the assignment refuses.
+fn array_type(ty: &SqlType) -> String {
+    match ty {
+        SqlType::String(_) => "TEXT[]".into(),
+        SqlType::Decimal { .. } => "NUMERIC[]".into(),
+        other => format!("{}[]", other.ddl(Dialect::Postgres)),
+    }
+}
+
+/// Conflict clause and RETURNING.
+fn tail(
+    insert: &Insert,
+    columns: &[&Column],
+    ctx: &mut Context<'_>,
+    writer: &mut Writer,
+) -> Result<Vec<ResultColumn>> {
+    if let Some(conflict) = &insert.conflict {
+        if columns.is_empty() {
+            return Err(CompileError::invalid(
+                "a row of defaults cannot be inserted with on_conflict; give at least one field",
+            ));
+        }
+        if ctx.features.on_conflict {
+            on_conflict(conflict, ctx, writer)?;
+        } else {
+            on_duplicate_key(conflict, columns, ctx, writer)?;
+        }
+    }
+    super::returning(&insert.returning, ctx, writer)
+}
+
+/// `ON CONFLICT (key) DO …`.
+fn on_conflict(conflict: &Conflict, ctx: &mut Context<'_>, writer: &mut Writer) -> Result<()> {
+    writer.push(" ON CONFLICT");
+    let (Conflict::Ignore { fields } | Conflict::Update { fields, .. }) = conflict;
+    if !fields.is_empty() {
+        let key = ctx.columns(fields)?;
+        writer
+            .push(" (")
+            .idents(key.iter().map(|c| c.name.as_str()));
+        writer.push(")");
+    }
+    match conflict {
+        Conflict::Ignore { .. } => {
+            writer.push(" DO NOTHING");
+        }
+        Conflict::Update { fields, set } => {
+            if fields.is_empty() {
+                return Err(CompileError::invalid(
+                    "on_conflict=\"update\" needs conflict_fields: the fields of a unique key",
+                ));
+            }
+            writer.push(" DO UPDATE SET ");
+            set_clause(set, ctx, writer)?;
+        }
+    }
+    Ok(())
+}
+
+/// `ON DUPLICATE KEY UPDATE …`. "Ignore" sets a key column to itself: INSERT
+/// IGNORE would also cut off and convert values that do not fit.
+fn on_duplicate_key(
+    conflict: &Conflict,
+    columns: &[&Column],
+    ctx: &mut Context<'_>,
+    writer: &mut Writer,
+) -> Result<()> {
+    let (Conflict::Ignore { fields } | Conflict::Update { fields, .. }) = conflict;
+    // Any key counts here, but a misspelt one is still an error.
+    ctx.columns(fields)?;
+    match conflict {
+        Conflict::Ignore { .. } => {
+            let key = ctx.table.primary_key().next();
+            let column = key.or_else(|| columns.first().copied()).ok_or_else(|| {
+                CompileError::invalid("a table without columns has no rows to conflict with")
+            })?;
+            writer.push(" ON DUPLICATE KEY UPDATE ").ident(&column.name);
+            writer.push(" = ").ident(&column.name);
+        }
+        Conflict::Update { set, .. } => {
+            let mut proposed = false;
+            for (_, expr) in set {
+                super::infer::weight(expr, 0)?;
+                visit(expr, &mut |e| proposed |= matches!(e, Expr::Excluded(_)));
+            }
+            if proposed && ctx.features.insert_row_alias {
+                writer.push(" AS ").push(row_alias(&ctx.table.name));
+            }
+            writer.push(" ON DUPLICATE KEY UPDATE ");
+            set_clause(set, ctx, writer)?;
+        }
+    }
+    Ok(())
+}
+
+/// A name for the proposed row that is not the table's own.
+fn row_alias(table: &str) -> &'static str {
+    if table.eq_ignore_ascii_case("new") {
+        "proposed"
+    } else {
+        "new"
+    }
+}
+
+/// `a = …, b = …`, with the row that is there and the proposed one in scope.
+fn set_clause(set: &[(String, Expr)], ctx: &mut Context<'_>, writer: &mut Writer) -> Result<()> {
+    ctx.qualify = true;
+    ctx.row_alias = Some(row_alias(&ctx.table.name));
+    let assigned = assignments(set, ctx)?;
+    ctx.qualify = false;
+    ctx.row_alias = None;
+    for (i, (column, value)) in assigned.iter().enumerate() {
+        writer.push(if i > 0 { ", " } else { "" }).ident(column);
+        writer.push(" = ").expr(value);
+    }
+    Ok(())
+}
+
+fn plan(
+    insert: &Insert,
+    writer: Writer,
+    columns: Vec<ResultColumn>,
+    ctx: &Context<'_>,
+) -> Result<Plan> {
+    let (sql, binds): (String, Vec<BindSlot>) = ctx.finish(writer)?;
+    Ok(Plan {
+        sql,
+        binds,
+        columns,
+        kind: StatementKind::Insert,
+        returns_rows: !insert.returning.is_empty(),
+        bulk: None,
+        row_binds: 0,
+    })
+}

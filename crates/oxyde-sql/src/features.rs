@@ -1,0 +1,165 @@
+//! What each database and version can do: one flag per capability, with its reason.
+//!
+//! The compiler asks for a capability, never for a brand. What is missing is
+//! refused ([`Features::require`]) or, where an exact equivalent exists, said
+//! in another way; never left out.
+
+use crate::{CompileError, Dialect, Version};
+
+/// Capabilities of one server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // a table of flags is what this is
+pub struct Features {
+    /// The database these hold for.
+    pub dialect: Dialect,
+    /// Its version.
+    pub version: Version,
+
+    // Statements
+    /// `INSERT … RETURNING`. MySQL has none; MariaDB since 10.5.
+    pub insert_returning: bool,
+    /// `UPDATE … RETURNING`. Neither MySQL nor MariaDB has it.
+    pub update_returning: bool,
+    /// `DELETE … RETURNING`. MySQL has none; MariaDB has it for one table.
+    pub delete_returning: bool,
+    /// `INSERT … ON CONFLICT (key)`. MySQL and MariaDB have `ON DUPLICATE KEY UPDATE`, which takes any key.
+    pub on_conflict: bool,
+    /// `VALUES (…) AS new` names the proposed row: MySQL since 8.0.19. MariaDB has `VALUES(column)`, which MySQL deprecates.
+    pub insert_row_alias: bool,
+    /// `INSERT INTO t DEFAULT VALUES`. MySQL writes `() VALUES ()`.
+    pub default_values: bool,
+    /// `unnest($1, $2)` turns array parameters into rows: PostgreSQL.
+    pub unnest: bool,
+    /// Several rows in one INSERT are the fastest way. On SQLite a stepped statement is.
+    pub multi_row_insert: bool,
+    /// `SET a = …, b = …` gives each expression the old row, as the standard says. MySQL and MariaDB assign from left to right.
+    pub simultaneous_assignment: bool,
+    /// `x IN (SELECT …)` in UPDATE and DELETE looks rows up by index: MySQL since 8.0.21, MariaDB since 11.1. Before, only their forms for several tables do; the others visit, and lock, every row.
+    pub indexed_in_changes: bool,
+
+    // SELECT
+    /// `NULLS FIRST`/`NULLS LAST`. MySQL and MariaDB sort by `x IS NULL` first instead.
+    pub nulls_ordering: bool,
+    /// `OFFSET` without `LIMIT`. Elsewhere a limit that is never reached is written.
+    pub offset_without_limit: bool,
+    /// Row locks. SQLite locks the database, so a plain lock needs no clause there.
+    pub row_locks: bool,
+    /// `NOWAIT` and `SKIP LOCKED`.
+    pub lock_wait: bool,
+    /// `FOR SHARE` can take `NOWAIT`/`SKIP LOCKED`. MariaDB writes `LOCK IN SHARE MODE`.
+    pub for_share: bool,
+    /// `FOR NO KEY UPDATE` and `FOR KEY SHARE`: PostgreSQL.
+    pub key_locks: bool,
+
+    // Expressions
+    /// The collation `und-x-icu` exists: PostgreSQL built with ICU, as all common packages are.
+    pub icu_collation: bool,
+    /// `JSON_NORMALIZE` puts the keys of a document in order: MariaDB since 10.7. Before, documents are equal when their texts are, but for spaces.
+    pub json_normalize: bool,
+    /// The functions of [`crate::SQLITE_FUNCTIONS`] may be called: in statements on our own connections, never in DDL.
+    pub registered_functions: bool,
+
+    // DDL
+    /// Index on some rows only (`WHERE`).
+    pub partial_index: bool,
+    /// Further columns in an index (`INCLUDE`).
+    pub index_include: bool,
+    /// Operator classes per index column.
+    pub index_opclass: bool,
+    /// Index on an expression. MariaDB needs a generated column.
+    pub expression_index: bool,
+    /// Constraints that are checked at commit: foreign keys. PostgreSQL and SQLite.
+    pub deferrable_foreign_key: bool,
+    /// Constraints that are checked at commit: uniques. PostgreSQL.
+    pub deferrable_unique: bool,
+    /// `UNIQUE NULLS NOT DISTINCT`: PostgreSQL since 15.
+    pub nulls_not_distinct: bool,
+    /// `ON DELETE SET DEFAULT` works. InnoDB refuses it.
+    pub set_default: bool,
+    /// Generated columns that are computed when read. PostgreSQL since 18.
+    pub virtual_generated: bool,
+    /// A generated column may be declared NOT NULL. MariaDB's grammar has no place for it.
+    pub generated_not_null: bool,
+    /// Constraints can be added after the table. SQLite cannot, and needs it not: it looks at a foreign key's table only when rows change.
+    pub add_constraint: bool,
+    /// One DROP TABLE removes tables that refer to each other in a circle. MariaDB looks at them one by one, but passes over keys and tables that do not exist.
+    pub drop_circle: bool,
+    /// Auto-numbered columns inside a composite key. SQLite numbers only a key of one column.
+    pub auto_in_composite_key: bool,
+}
+
+impl Features {
+    /// The capabilities of a version of a database.
+    #[must_use]
+    pub fn of(dialect: Dialect, version: Version) -> Self {
+        let postgres = dialect == Dialect::Postgres;
+        let mysql = dialect == Dialect::Mysql;
+        let mariadb = dialect == Dialect::MariaDb;
+        let sqlite = dialect == Dialect::Sqlite;
+        Self {
+            dialect,
+            version,
+
+            insert_returning: !mysql,
+            update_returning: postgres || sqlite,
+            delete_returning: !mysql,
+            on_conflict: postgres || sqlite,
+            insert_row_alias: mysql && version >= Version(8, 0, 19),
+            default_values: postgres || sqlite,
+            unnest: postgres,
+            multi_row_insert: mysql || mariadb,
+            simultaneous_assignment: postgres || sqlite,
+            indexed_in_changes: postgres
+                || sqlite
+                || (mysql && version >= Version(8, 0, 21))
+                || (mariadb && version >= Version(11, 1, 0)),
+
+            nulls_ordering: postgres || sqlite,
+            offset_without_limit: postgres,
+            row_locks: !sqlite,
+            lock_wait: postgres || mysql || (mariadb && version >= Version(10, 6, 0)),
+            for_share: postgres || mysql,
+            key_locks: postgres,
+
+            icu_collation: postgres,
+            json_normalize: mariadb && version >= Version(10, 7, 0),
+            registered_functions: sqlite,
+
+            partial_index: postgres || sqlite,
+            index_include: postgres,
+            index_opclass: postgres,
+            expression_index: !mariadb,
+            deferrable_foreign_key: postgres || sqlite,
+            deferrable_unique: postgres,
+            nulls_not_distinct: postgres && version >= Version(15, 0, 0),
+            set_default: postgres || sqlite,
+            virtual_generated: !postgres || version >= Version(18, 0, 0),
+            generated_not_null: !mariadb,
+            add_constraint: !sqlite,
+            drop_circle: postgres || mysql,
+            auto_in_composite_key: !sqlite,
+        }
+    }
+
+    /// The same server, for text that is stored in the schema.
+    pub(crate) fn for_ddl(mut self) -> Self {
+        self.registered_functions = false;
+        self
+    }
+
+    /// Refuses a construct that the server lacks.
+    ///
+    /// # Errors
+    /// [`CompileError::NotSupported`] naming construct, database and version.
+    pub(crate) fn require(&self, flag: bool, construct: &str) -> Result<(), CompileError> {
+        if flag {
+            return Ok(());
+        }
+        Err(self.refuse(construct))
+    }
+
+    /// The refusal itself.
+    pub(crate) fn refuse(&self, construct: impl Into<String>) -> CompileError {
+        CompileError::not_supported(construct, self.dialect, self.version)
+    }
+}
