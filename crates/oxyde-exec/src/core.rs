@@ -1,0 +1,475 @@
+//! Pool and engine joined: events go into the pools under a lock, the actions that come out are carried out without it.
+//!
+//! Whichever thread reports an event carries out the actions, one at a time and in order (`pumping`): a completion on
+//! an engine's thread starts the next waiter's job right there. Callers' sinks run without any lock held.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+use crate::engine::{
+    CancelFlag, Completion, ConnId, Engine, Job, Lane, LoopId, Outcome, Sink, Stats, TxStatus, Work,
+};
+use crate::error::{ErrorKind, ExecError};
+use crate::lease::LeaseCore;
+use crate::pool::{Action, Pool, PoolConfig, Refusal, Ticket};
+use crate::waiter::{Left, Waiter, answer};
+
+pub(crate) struct Core {
+    /// How many forks deep the process is in which this was made; see `registry`.
+    pub(crate) generation: u64,
+    pub(crate) name: String,
+    pub(crate) engine: Arc<dyn Engine>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The write lane's pool, then the read lane's where the engine has one.
+    pools: Vec<Pool>,
+    waiters: HashMap<Ticket, Waiter>,
+    leases: HashMap<u64, Weak<LeaseCore>>,
+    next_number: u64,
+    actions: VecDeque<Action>,
+    pumping: bool,
+    closing: Option<Closing>,
+    seed: u64,
+}
+
+struct Closing {
+    deadline: Option<Instant>,
+    sinks: Vec<Sink>,
+    progress: Progress,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Progress {
+    Draining,
+    /// The deadline has passed: what still runs was interrupted.
+    Forced,
+    /// All connections are closed, the engine's threads are ending.
+    Stopping,
+    Stopped,
+}
+
+impl Core {
+    pub(crate) fn new(
+        generation: u64,
+        name: String,
+        engine: Arc<dyn Engine>,
+        write: PoolConfig,
+        read: Option<PoolConfig>,
+    ) -> Arc<Self> {
+        let mut pools = vec![Pool::new(Lane::Write, write)];
+        pools.extend(read.map(|config| Pool::new(Lane::Read, config)));
+        Arc::new(Self {
+            generation,
+            name,
+            engine,
+            state: Mutex::new(State {
+                pools,
+                waiters: HashMap::new(),
+                leases: HashMap::new(),
+                next_number: 1,
+                actions: VecDeque::new(),
+                pumping: false,
+                closing: None,
+                seed: 0x9e37_79b9_7f4a_7c15,
+            }),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues for a connection of `lane`.
+    pub(crate) fn submit(
+        self: &Arc<Self>,
+        lane: Lane,
+        loop_id: LoopId,
+        acquire_deadline: Option<Instant>,
+        waiter: Waiter,
+    ) {
+        let deadline = [acquire_deadline, waiter.deadline()]
+            .into_iter()
+            .flatten()
+            .min();
+        let cancel = Arc::clone(waiter.cancel());
+        self.drive(|state, now, out| {
+            let ticket = Ticket(state.number());
+            state.waiters.insert(ticket, waiter);
+            // `cancel` sets the flag before it takes the lock: either it finds the ticket or we find the flag.
+            cancel.wait_on(ticket.0);
+            if cancel.is_set() {
+                out.push(Action::Refuse {
+                    ticket,
+                    why: Refusal::Cancelled,
+                });
+            } else if let Some(pool) = state.pool(lane) {
+                pool.acquire(now, ticket, loop_id, deadline, out);
+            }
+        });
+    }
+
+    /// A waiter whose flag is set leaves its queue; does nothing for a job that runs.
+    pub(crate) fn cancel_waiting(self: &Arc<Self>, flag: &CancelFlag) {
+        let ticket = Ticket(flag.ticket());
+        if ticket.0 != 0 {
+            self.drive(|state, now, out| {
+                for pool in &mut state.pools {
+                    pool.cancel(now, ticket, out);
+                }
+            });
+        }
+    }
+
+    /// Gives a connection back in whatever state a job left it: no transaction, taint or dead connection gets past.
+    /// `then` runs after the permit is free.
+    pub(crate) fn give_back(
+        self: &Arc<Self>,
+        conn: ConnId,
+        status: Left,
+        then: Box<dyn FnOnce() + Send>,
+    ) {
+        let Left {
+            tx,
+            alive,
+            tainted,
+            tidied,
+        } = status;
+        let tidy = match tx {
+            _ if !alive => None,
+            TxStatus::Idle if tainted => Some(Work::Reset),
+            TxStatus::Idle => None,
+            TxStatus::InTransaction | TxStatus::Failed | TxStatus::Unknown => Some(Work::Rollback),
+        };
+        match tidy {
+            // A connection that could not be tidied once will not be tidied by trying again.
+            Some(_) if tidied => {
+                self.drive(|state, now, out| {
+                    if let Some(pool) = state.pool(conn.lane) {
+                        pool.discard(now, conn, out);
+                    }
+                });
+                then();
+            }
+            Some(work) => {
+                let reset = matches!(work, Work::Reset);
+                let core = Arc::clone(self);
+                let done = Box::new(move |completion: Completion| {
+                    let left = Left {
+                        tx: completion.tx,
+                        alive: completion.alive,
+                        tainted: if reset {
+                            completion.result.is_err()
+                        } else {
+                            tainted
+                        },
+                        tidied: reset || completion.tx != TxStatus::Idle,
+                    };
+                    core.give_back(conn, left, then);
+                });
+                self.engine.start(conn, Job::new(work), done);
+            }
+            None => {
+                self.drive(|state, now, out| {
+                    if let Some(pool) = state.pool(conn.lane) {
+                        pool.release(now, conn, alive, out);
+                    }
+                });
+                then();
+            }
+        }
+    }
+
+    pub(crate) fn enlist(&self, lease: &Arc<LeaseCore>) -> u64 {
+        let mut state = self.lock();
+        let number = state.number();
+        state.leases.insert(number, Arc::downgrade(lease));
+        number
+    }
+
+    pub(crate) fn delist(&self, number: u64) {
+        self.lock().leases.remove(&number);
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let (pools, leases) = {
+            let state = self.lock();
+            let pools = state.pools.iter().filter_map(Pool::next_deadline).min();
+            let closing = state
+                .closing
+                .as_ref()
+                .filter(|closing| closing.progress == Progress::Draining)
+                .and_then(|closing| closing.deadline);
+            (pools.into_iter().chain(closing).min(), state.open_leases())
+        };
+        leases
+            .iter()
+            .filter_map(|lease| lease.deadline())
+            .chain(pools)
+            .min()
+    }
+
+    pub(crate) fn expire(self: &Arc<Self>, now: Instant) {
+        let leases = self.lock().open_leases();
+        for lease in leases {
+            lease.expire(now);
+        }
+        let mut force = false;
+        self.drive(|state, _, out| {
+            for pool in &mut state.pools {
+                pool.expire(now, out);
+            }
+            if let Some(closing) = &mut state.closing
+                && closing.progress == Progress::Draining
+                && closing.deadline.is_some_and(|deadline| deadline <= now)
+            {
+                closing.progress = Progress::Forced;
+                force = true;
+            }
+        });
+        if force {
+            self.force();
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let now = Instant::now();
+        let mut stats = Stats::default();
+        for pool in &self.lock().pools {
+            pool.add_stats(now, &mut stats);
+        }
+        stats
+    }
+
+    pub(crate) fn loop_closed(self: &Arc<Self>, loop_id: LoopId) {
+        self.drive(|state, now, out| {
+            for pool in &mut state.pools {
+                pool.loop_closed(now, loop_id, out);
+            }
+        });
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.lock().closing.is_some()
+    }
+
+    /// All connections are closed; the threads are ending or have ended.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.lock()
+            .closing
+            .as_ref()
+            .is_some_and(|closing| closing.progress >= Progress::Stopping)
+    }
+
+    /// See `Database::close`. Closing twice waits for the same end; the earlier deadline counts.
+    pub(crate) fn close(self: &Arc<Self>, deadline: Option<Instant>, sink: Option<Sink>) {
+        let mut late = sink;
+        self.drive(|state, _, out| {
+            let first = state.closing.is_none();
+            let closing = state.closing.get_or_insert_with(|| Closing {
+                deadline: None,
+                sinks: Vec::new(),
+                progress: Progress::Draining,
+            });
+            closing.deadline = [closing.deadline, deadline].into_iter().flatten().min();
+            if closing.progress != Progress::Stopped {
+                closing.sinks.extend(late.take());
+            }
+            if first {
+                for pool in &mut state.pools {
+                    pool.close(out);
+                }
+            }
+        });
+        if let Some(sink) = late {
+            answer(sink, Ok(Outcome::default()), TxStatus::Idle);
+        }
+        let now = Instant::now();
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            self.expire(now);
+        }
+    }
+
+    fn force(self: &Arc<Self>) {
+        let leases = self.lock().open_leases();
+        for lease in leases {
+            lease.kill(ExecError::new(
+                ErrorKind::TransactionClosed,
+                format!(
+                    "database {:?} was closed while the transaction was open: it was rolled back",
+                    self.name
+                ),
+            ));
+        }
+        self.engine.abort();
+    }
+
+    /// Feeds an event to the pools and carries out what follows.
+    fn drive(self: &Arc<Self>, event: impl FnOnce(&mut State, Instant, &mut Vec<Action>)) {
+        let mut out = Vec::new();
+        let mut state = self.lock();
+        event(&mut state, Instant::now(), &mut out);
+        state.actions.extend(out);
+        if state.pumping {
+            return;
+        }
+        state.pumping = true;
+        while let Some(action) = state.actions.pop_front() {
+            let waiter = match &action {
+                Action::Grant { ticket, .. } | Action::Refuse { ticket, .. } => {
+                    state.waiters.remove(ticket)
+                }
+                Action::Open { .. } | Action::Close { .. } => None,
+            };
+            drop(state);
+            let _ = catch_unwind(AssertUnwindSafe(|| self.perform(action, waiter)));
+            state = self.lock();
+        }
+        state.pumping = false;
+        let drained = state.pools.iter().all(Pool::is_drained);
+        let stop = match &mut state.closing {
+            Some(closing) if drained && closing.progress < Progress::Stopping => {
+                closing.progress = Progress::Stopping;
+                true
+            }
+            _ => false,
+        };
+        drop(state);
+        if stop {
+            let core = Arc::clone(self);
+            self.engine.shutdown(Box::new(move || core.stopped()));
+        }
+    }
+
+    fn stopped(&self) {
+        let sinks = {
+            let mut state = self.lock();
+            match &mut state.closing {
+                Some(closing) => {
+                    closing.progress = Progress::Stopped;
+                    std::mem::take(&mut closing.sinks)
+                }
+                None => Vec::new(),
+            }
+        };
+        for sink in sinks {
+            answer(sink, Ok(Outcome::default()), TxStatus::Idle);
+        }
+    }
+
+    fn perform(self: &Arc<Self>, action: Action, waiter: Option<Waiter>) {
+        let core = Arc::clone(self);
+        match action {
+            Action::Open { slot, loop_id } => {
+                self.engine.open(
+                    slot,
+                    loop_id,
+                    Box::new(move |completion| core.opened(slot, completion)),
+                );
+            }
+            Action::Close { conn, loop_id } => {
+                let done = Box::new(move |_| {
+                    core.drive(|state, now, out| {
+                        if let Some(pool) = state.pool(conn.lane) {
+                            pool.closed(now, conn, out);
+                        }
+                    });
+                });
+                self.engine.close(conn, loop_id, done);
+            }
+            Action::Grant { conn, .. } => match waiter {
+                Some(Waiter::Run { job, sink }) => {
+                    self.engine.start(
+                        conn,
+                        job,
+                        Box::new(move |completion| core.finished(conn, completion, sink)),
+                    );
+                }
+                Some(Waiter::Lease {
+                    lease,
+                    cancel,
+                    deadline,
+                    sink,
+                }) => lease.granted(conn, cancel, deadline, sink),
+                None => self.give_back(conn, Left::clean(), Box::new(|| ())),
+            },
+            Action::Refuse { ticket: _, why } => {
+                if let Some(waiter) = waiter {
+                    waiter.refuse(&self.name, why);
+                }
+            }
+        }
+    }
+
+    fn opened(self: &Arc<Self>, slot: ConnId, completion: Completion) {
+        self.drive(|state, now, out| {
+            let jitter = state.jitter();
+            let Some(pool) = state.pool(slot.lane) else {
+                return;
+            };
+            match completion.result {
+                Ok(_) => pool.opened(now, slot, jitter, out),
+                Err(error) => pool.open_failed(now, slot, &error, jitter, out),
+            }
+        });
+    }
+
+    fn finished(self: &Arc<Self>, conn: ConnId, completion: Completion, sink: Sink) {
+        let left = Left::of(&completion);
+        let Completion { result, tx, .. } = completion;
+        let result = match (result, tx) {
+            (Ok(_), TxStatus::InTransaction | TxStatus::Failed) => Err(ExecError::new(
+                ErrorKind::Transaction,
+                "the statement opened a transaction that nothing would end: it was rolled back",
+            )
+            .with_hint("use atomic() instead of BEGIN or SAVEPOINT in raw SQL")),
+            (result, _) => result,
+        };
+        self.give_back(
+            conn,
+            left,
+            Box::new(move || answer(sink, result, TxStatus::Idle)),
+        );
+    }
+}
+
+impl State {
+    fn pool(&mut self, lane: Lane) -> Option<&mut Pool> {
+        let index = match lane {
+            Lane::Read if self.pools.len() > 1 => 1,
+            Lane::Read | Lane::Write => 0,
+        };
+        self.pools.get_mut(index)
+    }
+
+    fn number(&mut self) -> u64 {
+        let number = self.next_number;
+        self.next_number = number.wrapping_add(1);
+        number
+    }
+
+    fn open_leases(&self) -> Vec<Arc<LeaseCore>> {
+        self.leases.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// 0 to 999 by xorshift: spreading out is all it is for.
+    fn jitter(&mut self) -> u32 {
+        self.seed ^= self.seed << 13;
+        self.seed ^= self.seed >> 7;
+        self.seed ^= self.seed << 17;
+        u32::try_from(self.seed % 1000).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("name", &self.name)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,314 @@
+//! The seam between what wants a database to do something and what talks to it.
+//!
+//! An [`Engine`] owns connections and the work on them. It is handed a [`Job`] for a connection that the pool
+//! granted and answers exactly once with a [`Completion`], which carries what the *database* says about the
+//! transaction and whether the connection lives. Nothing a caller can drop stops a job: cancelling sets the job's
+//! [`CancelFlag`], the engine notices, and the completion still comes.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::cells::{Cells, Rows};
+use crate::error::ExecError;
+
+/// Which kind of connection: SQLite files have one writer and many readers; everything else uses `Write` only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lane {
+    Write,
+    Read,
+}
+
+/// Names a connection slot for as long as it is open. Never reused within a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId {
+    pub lane: Lane,
+    pub number: u64,
+}
+
+/// An event loop; `ANY` for engines whose connections belong to no loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LoopId(pub u64);
+
+impl LoopId {
+    pub const ANY: Self = Self(0);
+}
+
+/// Work for one connection.
+#[derive(Debug)]
+pub struct Job {
+    pub work: Work,
+    pub cancel: Arc<CancelFlag>,
+    /// The statement's own deadline: past it the work is stopped and answers `QueryTimeout`.
+    pub deadline: Option<Instant>,
+}
+
+impl Job {
+    pub fn new(work: Work) -> Self {
+        Self {
+            work,
+            cancel: Arc::new(CancelFlag::new()),
+            deadline: None,
+        }
+    }
+
+    pub fn with_cancel(work: Work, cancel: Arc<CancelFlag>, deadline: Option<Instant>) -> Self {
+        Self {
+            work,
+            cancel,
+            deadline,
+        }
+    }
+}
+
+/// How a transaction starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BeginMode {
+    /// Takes the write lock at once (SQLite: BEGIN IMMEDIATE on the writer).
+    Write,
+    /// Reads one snapshot (SQLite: a deferred BEGIN on a read-only connection).
+    Read,
+}
+
+#[derive(Debug)]
+pub enum Work {
+    /// One statement. `names` asks for the column names (raw SQL); compiled statements know theirs.
+    Statement {
+        sql: Arc<str>,
+        params: Cells,
+        read_only: bool,
+        names: bool,
+    },
+    /// One statement stepped once per row of `params` (row-major, `width` values each). Atomic by itself: its own
+    /// transaction outside of one, a savepoint inside. `returning` collects the rows that the statement returns.
+    Bulk {
+        sql: Arc<str>,
+        params: Cells,
+        width: usize,
+        returning: bool,
+    },
+    /// Several statements, all or none.
+    Script(Vec<String>),
+    Begin(BeginMode),
+    Commit,
+    Rollback,
+    Savepoint(String),
+    Release(String),
+    RollbackTo(String),
+    Ping,
+    /// Puts a connection whose session state raw SQL may have changed back to the settings of the database.
+    Reset,
+}
+
+impl Work {
+    /// Work that ends or tidies a transaction: never refused or interrupted, or a transaction would stay open.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Commit | Self::Rollback | Self::Reset)
+    }
+}
+
+/// What the database said about the connection's transaction after the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TxStatus {
+    Idle,
+    InTransaction,
+    /// In a transaction that accepts nothing but its end (PostgreSQL after an error).
+    Failed,
+    /// Not known: the connection is gone.
+    Unknown,
+}
+
+/// The command tag, as far as anyone needs it: COMMIT of a failed PostgreSQL transaction answers ROLLBACK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Tag {
+    Commit,
+    Rollback,
+    #[default]
+    Other,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    pub rows: Rows,
+    pub affected: u64,
+    pub last_insert_id: i64,
+    pub tag: Tag,
+    /// Column names, only when the statement asked for them.
+    pub names: Vec<String>,
+}
+
+#[derive(Debug)]
+pub struct Completion {
+    pub result: Result<Outcome, ExecError>,
+    pub tx: TxStatus,
+    /// False: the connection is gone and its slot must be given back.
+    pub alive: bool,
+    /// Raw SQL may have changed session state: `Work::Reset` before the next borrower.
+    pub tainted: bool,
+}
+
+impl Completion {
+    pub fn ok(outcome: Outcome, tx: TxStatus) -> Self {
+        Self {
+            result: Ok(outcome),
+            tx,
+            alive: true,
+            tainted: false,
+        }
+    }
+
+    pub fn lost(error: ExecError) -> Self {
+        Self {
+            result: Err(error),
+            tx: TxStatus::Unknown,
+            alive: false,
+            tainted: false,
+        }
+    }
+}
+
+/// Called exactly once, on whichever thread finished; must be quick and must not block.
+pub type Done = Box<dyn FnOnce(Completion) + Send>;
+
+/// The answer to a caller of `Database` or `Lease`; called exactly once, possibly on an engine's thread.
+pub type Sink = Box<dyn FnOnce(Result<Outcome, ExecError>, TxStatus) + Send>;
+
+#[derive(Clone, Debug)]
+pub struct Caps {
+    /// Connections belong to the event loop that opened them.
+    pub loop_bound: bool,
+    /// Exactly one connection holds all data (SQLite memory databases): never reaped, never replaced.
+    pub single_connection: bool,
+    /// Reads have connections of their own.
+    pub read_lane: bool,
+    /// Point look-ups may run on the calling thread.
+    pub inline: bool,
+    /// Answers with the server's version as its only value.
+    pub version_sql: &'static str,
+}
+
+pub trait Engine: Send + Sync {
+    fn caps(&self) -> &Caps;
+    /// Opens a connection in `slot`; the completion's result is empty on success.
+    fn open(&self, slot: ConnId, loop_id: LoopId, done: Done);
+    /// Starts `job` on an open connection that runs nothing else.
+    fn start(&self, conn: ConnId, job: Job, done: Done);
+    /// Closes a connection that runs nothing; `done` when its resources are free.
+    fn close(&self, conn: ConnId, loop_id: LoopId, done: Done);
+    /// Interrupts everything that runs (except work that ends transactions), because the database closes.
+    fn abort(&self);
+    /// Stops the engine's threads at the next job boundary; returns at once. `done` after the last has let go.
+    fn shutdown(&self, done: Box<dyn FnOnce() + Send>);
+    /// Waits until all threads have ended, up to `deadline`; true if they have. Never call it on an engine thread.
+    fn join(&self, deadline: Instant) -> bool;
+    /// Before `fork`: hold all threads at a job boundary and let go of what a child must not inherit.
+    fn pause(&self, deadline: Instant) -> Paused;
+    /// After `fork`, in the parent: go on.
+    fn resume(&self);
+}
+
+/// What a child process may expect after a `fork`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paused {
+    /// Nothing is inherited: the child can open the same database afresh.
+    Fresh,
+    /// A transaction is open, so its connection could not be closed: the child must not touch the database.
+    InTransaction,
+    /// The data are in the parent's memory.
+    Memory,
+    /// A thread did not stop in time: the child may have inherited any lock.
+    Running,
+}
+
+/// Asks for a job to be stopped. Shared by the caller and the engine; a set flag is never cleared.
+pub struct CancelFlag {
+    reason: AtomicU8,
+    /// The pool ticket the job waits on (0: none), so that a cancelled waiter leaves the queue at once.
+    ticket: AtomicU64,
+}
+
+/// Why a job was asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelReason {
+    Cancelled,
+    Timeout,
+    Closing,
+}
+
+impl CancelFlag {
+    pub const fn new() -> Self {
+        Self {
+            reason: AtomicU8::new(0),
+            ticket: AtomicU64::new(0),
+        }
+    }
+
+    /// Sets the flag; the first reason stays.
+    pub fn set(&self, reason: CancelReason) {
+        let code = match reason {
+            CancelReason::Cancelled => 1,
+            CancelReason::Timeout => 2,
+            CancelReason::Closing => 3,
+        };
+        let _ = self
+            .reason
+            .compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    pub fn cancel(&self) {
+        self.set(CancelReason::Cancelled);
+    }
+
+    pub fn reason(&self) -> Option<CancelReason> {
+        match self.reason.load(Ordering::Acquire) {
+            0 => None,
+            1 => Some(CancelReason::Cancelled),
+            2 => Some(CancelReason::Timeout),
+            _ => Some(CancelReason::Closing),
+        }
+    }
+
+    pub fn is_set(&self) -> bool {
+        self.reason.load(Ordering::Acquire) != 0
+    }
+
+    pub(crate) fn wait_on(&self, ticket: u64) {
+        self.ticket.store(ticket, Ordering::Release);
+    }
+
+    pub(crate) fn ticket(&self) -> u64 {
+        self.ticket.load(Ordering::Acquire)
+    }
+}
+
+impl Default for CancelFlag {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for CancelFlag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CancelFlag").field(&self.reason()).finish()
+    }
+}
+
+/// Numbers for `AsyncDatabase.stats()`, summed over the lanes of a database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Open connections and those being opened or closed.
+    pub size: usize,
+    pub idle: usize,
+    pub in_use: usize,
+    pub waiting: usize,
+    /// Connections granted since the start.
+    pub acquired: u64,
+    /// Acquires that ran into their deadline.
+    pub timeouts: u64,
+    /// Connections that died in use or could not be opened.
+    pub lost: u64,
+    /// How long the connection that has been held longest is in use.
+    pub longest_hold: Option<Duration>,
+    pub max_connections: usize,
+}

@@ -1,0 +1,36 @@
+//! Everything that talks to a database; knows no Python.
+//!
+//! ```text
+//! Database (dispatch) ── Pool (pure state machine: who may use which connection)
+//!        │            └─ Lease + Transaction (one connection for a while; what each error does to it)
+//!        └─ Engine (owns connections and the work on them) ── sqlite
+//! ```
+//! A call goes `Database::run` → pool → `Engine::start` → completion → pool (next waiter) → the caller's `Sink`, on
+//! whichever thread completes: nothing above is needed to keep jobs flowing, and nothing above owns a connection.
+
+#![forbid(unsafe_code)]
+
+pub mod cells;
+mod core;
+pub mod dispatch;
+pub mod engine;
+pub mod error;
+pub mod error_table;
+mod lease;
+pub mod pool;
+mod registry;
+pub mod sqlite;
+pub mod transaction;
+mod waiter;
+
+pub use cells::{Cell, CellRef, Cells, Rows};
+pub use dispatch::Database;
+pub use engine::{
+    BeginMode, CancelFlag, CancelReason, Caps, Completion, ConnId, Done, Engine, Job, Lane, LoopId,
+    Outcome, Sink, Stats, Tag, TxStatus, Work,
+};
+pub use error::{Code, Effect, ErrorInfo, ErrorKind, ExecError};
+pub use lease::{Lease, LeaseStatus};
+pub use registry::{fork_child, fork_parent, fork_prepare, shutdown_all};
+pub use sqlite::config::SqliteConfig;
+pub use sqlite::inline::{Inline, InlineGuard};

@@ -1,0 +1,346 @@
+//! What a connection does for each kind of work, on an engine's thread.
+//!
+//! Every completion carries what SQLite says about the transaction (`sqlite3_get_autocommit`): an interrupted write,
+//! a full disk or an I/O error roll the whole transaction back by themselves, and nothing else tells.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use rusqlite::Connection;
+use rusqlite::fallible_iterator::FallibleIterator as _;
+
+use crate::cells::Cells;
+use crate::engine::{BeginMode, CancelReason, Completion, Job, Lane, Outcome, Tag, TxStatus, Work};
+use crate::error::{ErrorKind, ExecError};
+use crate::sqlite::open::{Conn, Source};
+use crate::sqlite::rows::{self, driver_error};
+use crate::transaction::checked_name;
+use crate::waiter::cancelled;
+
+/// Rows of a bulk between two looks at the cancel flag.
+const BULK_STEP: usize = 64;
+
+pub(crate) fn perform(source: &Source, conn: &mut Conn, job: Job) -> Completion {
+    let result = match refusal(source, &job) {
+        Some(error) => Err(error),
+        None => {
+            conn.watch
+                .arm(job.cancel, job.deadline, job.work.is_final());
+            let result = run(source, conn, job.work);
+            conn.watch.disarm();
+            result
+        }
+    };
+    let autocommit = conn.db.is_autocommit();
+    if autocommit && conn.query_only && conn.db.execute_batch("PRAGMA query_only=OFF").is_ok() {
+        conn.query_only = false;
+    }
+    Completion {
+        result,
+        tx: if autocommit {
+            TxStatus::Idle
+        } else {
+            TxStatus::InTransaction
+        },
+        alive: true,
+        tainted: conn.tainted,
+    }
+}
+
+fn refusal(source: &Source, job: &Job) -> Option<ExecError> {
+    if job.work.is_final() {
+        return None;
+    }
+    let reason = job
+        .cancel
+        .reason()
+        .or_else(|| {
+            job.deadline
+                .filter(|at| *at <= Instant::now())
+                .map(|_| CancelReason::Timeout)
+        })
+        .or_else(|| {
+            source
+                .abort
+                .load(Ordering::Relaxed)
+                .then_some(CancelReason::Closing)
+        });
+    reason.map(cancelled)
+}
+
+fn run(source: &Source, conn: &mut Conn, work: Work) -> Result<Outcome, ExecError> {
+    match work {
+        Work::Statement {
+            sql,
+            params,
+            read_only: _,
+            names,
+        } => {
+            if names {
+                conn.tainted |= taints(&sql);
+            }
+            statement(conn, &sql, &params, names)
+        }
+        Work::Bulk {
+            sql,
+            params,
+            width,
+            returning,
+        } => atomically(conn, |conn| bulk(conn, &sql, &params, width, returning)),
+        Work::Script(statements) => {
+            conn.tainted |= statements.iter().any(|sql| taints(sql));
+            atomically(conn, |conn| script(conn, &statements))
+        }
+        Work::Begin(BeginMode::Write) => control(conn, "BEGIN IMMEDIATE", Tag::Other),
+        Work::Begin(BeginMode::Read) => {
+            // A memory database has no read-only connection to read from.
+            if conn.lane == Lane::Write {
+                control(conn, "PRAGMA query_only=ON", Tag::Other)?;
+                conn.query_only = true;
+            }
+            control(conn, "BEGIN DEFERRED", Tag::Other)
+        }
+        Work::Commit => control(conn, "COMMIT", Tag::Commit),
+        Work::Rollback if conn.db.is_autocommit() => Ok(Outcome {
+            tag: Tag::Rollback,
+            ..Outcome::default()
+        }),
+        Work::Rollback => control(conn, "ROLLBACK", Tag::Rollback),
+        Work::Savepoint(name) => named(conn, "SAVEPOINT", &name),
+        Work::Release(name) => named(conn, "RELEASE", &name),
+        Work::RollbackTo(name) => named(conn, "ROLLBACK TO", &name),
+        Work::Ping => control(conn, "SELECT 1", Tag::Other),
+        Work::Reset => reset(source, conn),
+    }
+}
+
+fn statement(conn: &Conn, sql: &str, params: &Cells, names: bool) -> Result<Outcome, ExecError> {
+    rows::check(params)?;
+    let db = &conn.db;
+    let mut prepared = db
+        .prepare_cached(sql)
+        .map_err(|error| stopped(conn, &error))?;
+    if names && prepared.expanded_sql().is_none() {
+        return Err(ExecError::new(
+            ErrorKind::Programming,
+            "the text contains no statement",
+        ));
+    }
+    rows::bind(&mut prepared, params.iter())?;
+    let before = db.total_changes();
+    let mut outcome = Outcome::default();
+    let width = match rows::step(&mut prepared, Some(&mut outcome.rows.cells)) {
+        Ok(width) => width,
+        Err(error) => return Err(stopped(conn, &error)),
+    };
+    outcome.rows.width = width;
+    if names {
+        outcome.names = prepared.column_names().map(str::to_owned).collect();
+    }
+    if !prepared.readonly() {
+        outcome.affected = affected_since(db, before);
+        outcome.last_insert_id = db.last_insert_rowid();
+    }
+    Ok(outcome)
+}
+
+/// `changes()` keeps the number of the last statement that changed rows, so statements that change none (DDL) have
+/// to be recognised by the total.
+fn affected_since(db: &Connection, before: u64) -> u64 {
+    if db.total_changes() == before {
+        0
+    } else {
+        db.changes()
+    }
+}
+
+fn bulk(
+    conn: &Conn,
+    sql: &str,
+    params: &Cells,
+    width: usize,
+    returning: bool,
+) -> Result<Outcome, ExecError> {
+    rows::check(params)?;
+    let count = params.len().checked_div(width).unwrap_or_default();
+    if params.len() != count.saturating_mul(width) || (width == 0 && !params.is_empty()) {
+        return Err(ExecError::new(
+            ErrorKind::Internal,
+            format!("{} values do not make rows of {width}", params.len()),
+        ));
+    }
+    let db = &conn.db;
+    let mut prepared = db
+        .prepare_cached(sql)
+        .map_err(|error| stopped(conn, &error))?;
+    let mut outcome = Outcome::default();
+    outcome.rows.width = if returning {
+        prepared.column_count()
+    } else {
+        0
+    };
+    for row in 0..count {
+        if row % BULK_STEP == 0
+            && let Some(reason) = conn.watch.stop()
+        {
+            return Err(cancelled(reason));
+        }
+        rows::bind(
+            &mut prepared,
+            params.slice(row.saturating_mul(width), width),
+        )?;
+        let before = db.total_changes();
+        let out = if returning {
+            Some(&mut outcome.rows.cells)
+        } else {
+            None
+        };
+        if let Err(error) = rows::step(&mut prepared, out) {
+            return Err(stopped(conn, &error)
+                .with_detail(format!("row {} of {count}", row.saturating_add(1))));
+        }
+        outcome.affected = outcome.affected.saturating_add(affected_since(db, before));
+    }
+    outcome.last_insert_id = db.last_insert_rowid();
+    Ok(outcome)
+}
+
+fn script(conn: &Conn, statements: &[String]) -> Result<Outcome, ExecError> {
+    let db = &conn.db;
+    let mut outcome = Outcome::default();
+    for (index, text) in statements.iter().enumerate() {
+        let place = || {
+            format!(
+                "statement {} of {}",
+                index.saturating_add(1),
+                statements.len()
+            )
+        };
+        let mut batch = rusqlite::Batch::new(db, text);
+        loop {
+            if let Some(reason) = conn.watch.stop() {
+                return Err(cancelled(reason));
+            }
+            let before = db.total_changes();
+            match batch.next() {
+                Ok(None) => break,
+                Ok(Some(mut prepared)) => {
+                    rows::step(&mut prepared, None)
+                        .map_err(|error| stopped(conn, &error).with_detail(place()))?;
+                    outcome.affected = outcome.affected.saturating_add(affected_since(db, before));
+                }
+                Err(error) => return Err(stopped(conn, &error).with_detail(place())),
+            }
+        }
+    }
+    outcome.last_insert_id = db.last_insert_rowid();
+    Ok(outcome)
+}
+
+/// All or nothing: a transaction of its own, or a savepoint inside one.
+fn atomically(
+    conn: &Conn,
+    body: impl FnOnce(&Conn) -> Result<Outcome, ExecError>,
+) -> Result<Outcome, ExecError> {
+    let own = conn.db.is_autocommit();
+    control(
+        conn,
+        if own {
+            "BEGIN IMMEDIATE"
+        } else {
+            "SAVEPOINT oxyde_work"
+        },
+        Tag::Other,
+    )?;
+    let result = body(conn);
+    if conn.db.is_autocommit() {
+        // The transaction ended under us: by an error of the kind that does so, or by a COMMIT in a script.
+        return result.and_then(|_| {
+            Err(ExecError::new(
+                ErrorKind::Transaction,
+                "a statement of the script ended its transaction",
+            )
+            .with_hint("leave BEGIN, COMMIT and ROLLBACK out of scripts"))
+        });
+    }
+    let keep = if own { "COMMIT" } else { "RELEASE oxyde_work" };
+    let result = result.and_then(|outcome| control(conn, keep, Tag::Other).map(|_| outcome));
+    if result.is_err() && own {
+        control(conn, "ROLLBACK", Tag::Other)?;
+    } else if result.is_err() {
+        control(conn, "ROLLBACK TO oxyde_work", Tag::Other)?;
+        control(conn, "RELEASE oxyde_work", Tag::Other)?;
+    }
+    result
+}
+
+fn control(conn: &Conn, sql: &str, tag: Tag) -> Result<Outcome, ExecError> {
+    let mut prepared = conn
+        .db
+        .prepare_cached(sql)
+        .map_err(|error| stopped(conn, &error))?;
+    rows::step(&mut prepared, None).map_err(|error| stopped(conn, &error))?;
+    Ok(Outcome {
+        tag,
+        ..Outcome::default()
+    })
+}
+
+fn named(conn: &Conn, verb: &str, name: &str) -> Result<Outcome, ExecError> {
+    checked_name(name)?;
+    control(conn, &format!("{verb} \"{name}\""), Tag::Other)
+}
+
+/// A file's connection is simply replaced: that is quick, and nothing of the old session can survive.
+fn reset(source: &Source, conn: &mut Conn) -> Result<Outcome, ExecError> {
+    if source.is_memory() {
+        source
+            .settings(&conn.db)
+            .map_err(|error| driver_error(&error))?;
+        conn.tainted = false;
+    } else {
+        *conn = source.open(conn.lane)?;
+    }
+    Ok(Outcome::default())
+}
+
+/// An interrupt and a lock that was not waited for are ours if the flag or the deadline made them.
+fn stopped(conn: &Conn, error: &rusqlite::Error) -> ExecError {
+    let stoppable = rows::is_code(error, rows::INTERRUPTED) || rows::is_code(error, rows::LOCKED);
+    match conn.watch.verdict() {
+        Some(verdict) if stoppable => verdict,
+        _ => driver_error(error),
+    }
+}
+
+/// Raw SQL that changes what the next borrower of the connection would find.
+fn taints(sql: &str) -> bool {
+    let mut words = sql
+        .split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+        .filter(|word| !word.is_empty())
+        .take(3)
+        .map(str::to_ascii_lowercase);
+    match words.next().as_deref() {
+        Some("pragma" | "attach" | "detach") => true,
+        Some("create") => matches!(words.next().as_deref(), Some("temp" | "temporary")),
+        // A comment in front hides the verb.
+        _ => sql.trim_start().starts_with("--") || sql.trim_start().starts_with("/*"),
+    }
+}
+
+/// For the completion of work that panicked.
+pub(crate) fn panicked() -> Completion {
+    Completion::lost(ExecError::new(
+        ErrorKind::Internal,
+        "a bug in Oxyde or its driver: the work panicked, its connection was discarded",
+    ))
+}
+
+/// For work that reaches an engine whose threads have ended.
+pub(crate) fn too_late(source: &Arc<Source>) -> Completion {
+    Completion::lost(ExecError::new(
+        ErrorKind::Closed,
+        format!("database {:?} is closed", source.checked.config.name),
+    ))
+}
