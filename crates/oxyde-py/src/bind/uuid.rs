@@ -1,0 +1,41 @@
+//! `UUID` → TEXT, lower case with hyphens.
+
+use oxyde_exec::cells::Cells;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::Target;
+use crate::layout;
+
+pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> PyResult<()> {
+    let py = value.py();
+    if !value.is_instance(layout::uuid_type(py)?)? {
+        return Err(target.wrong_type(value, "UUID"));
+    }
+    let number: u128 = value.getattr(intern!(py, "int"))?.extract()?;
+    out.push_text(&hyphenated(number));
+    Ok(())
+}
+
+pub fn hyphenated(number: u128) -> String {
+    let mut text = String::with_capacity(36);
+    for nibble in (0..32u32).rev() {
+        let digit = u32::try_from(number >> (nibble * 4) & 0xf).unwrap_or(0);
+        text.push(char::from_digit(digit, 16).unwrap_or('0'));
+        if matches!(nibble, 24 | 20 | 16 | 12) {
+            text.push('-');
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_usual_form() {
+        assert_eq!(
+            super::hyphenated(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef),
+            "01234567-89ab-cdef-0123-456789abcdef"
+        );
+    }
+}

@@ -1,0 +1,50 @@
+//! TEXT (32 hexadecimal digits, with or without hyphens) or a BLOB of 16 bytes → `UUID`.
+
+use oxyde_exec::cells::CellRef;
+use pyo3::prelude::*;
+
+use super::{Decoded, unreadable};
+use crate::layout;
+
+pub fn sqlite<'py>(py: Python<'py>, cell: CellRef<'_>) -> Decoded<'py> {
+    let hex = match cell {
+        CellRef::Text(bytes) => digits(bytes),
+        CellRef::Blob(bytes) if bytes.len() == 16 => digits(hexadecimal(bytes).as_bytes()),
+        _ => None,
+    };
+    match hex {
+        Some(hex) => Ok(layout::new_uuid(py, hex)?),
+        None => Err(unreadable(cell, "a UUID")),
+    }
+}
+
+fn digits(bytes: &[u8]) -> Option<[u8; 32]> {
+    let plain = match bytes.len() {
+        32 => true,
+        36 => {
+            let hyphens = bytes
+                .iter()
+                .enumerate()
+                .filter(|(_, b)| **b == b'-')
+                .map(|(i, _)| i);
+            if !hyphens.eq([8, 13, 18, 23]) {
+                return None;
+            }
+            false
+        }
+        _ => return None,
+    };
+    let mut out = [0u8; 32];
+    let source = bytes.iter().filter(|b| plain || **b != b'-');
+    for (to, from) in out.iter_mut().zip(source) {
+        if !from.is_ascii_hexdigit() {
+            return None;
+        }
+        *to = *from;
+    }
+    Some(out)
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

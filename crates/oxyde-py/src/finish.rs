@@ -1,0 +1,78 @@
+//! What an operation's outcome becomes.
+
+use std::sync::Arc;
+
+use oxyde_exec::engine::{Outcome, TxStatus};
+use oxyde_exec::error::ExecError;
+use pyo3::IntoPyObjectExt;
+use pyo3::prelude::*;
+
+use crate::database::Database;
+use crate::errors;
+use crate::hydrate;
+use crate::loader::Loader;
+
+pub enum Finish {
+    /// Rows through a loader; `sql` for the error.
+    Rows(Py<Loader>, Arc<str>),
+    /// The number of affected rows.
+    Affected(Arc<str>),
+    /// Rows of raw SQL as dicts.
+    Dicts(Arc<str>),
+    /// Whether a transaction is still open, after one of its own statements.
+    Status,
+    /// The server's version, kept by the database.
+    Connected(Py<Database>),
+    Nothing,
+}
+
+impl Finish {
+    fn sql(&self) -> Option<&str> {
+        match self {
+            Self::Rows(_, sql) | Self::Affected(sql) | Self::Dicts(sql) => Some(sql),
+            Self::Status | Self::Connected(_) | Self::Nothing => None,
+        }
+    }
+
+    /// The Python value of an outcome. `gone` tells that nobody waits for rows any more.
+    pub fn finish(
+        self,
+        py: Python<'_>,
+        result: Result<Outcome, ExecError>,
+        status: TxStatus,
+        gone: impl FnOnce() -> PyResult<bool>,
+    ) -> PyResult<Py<PyAny>> {
+        let outcome = result.map_err(|error| errors::from_exec(py, &error, self.sql()))?;
+        match self {
+            Self::Rows(loader, _) => {
+                if gone()? {
+                    return Ok(py.None());
+                }
+                hydrate::rows(py, loader.get(), &outcome.rows).map(Bound::unbind)
+            }
+            Self::Affected(_) => outcome.affected.into_py_any(py),
+            Self::Dicts(_) => {
+                if gone()? {
+                    return Ok(py.None());
+                }
+                hydrate::natural(py, &outcome.names, &outcome.rows)
+                    .map(|list| list.into_any().unbind())
+            }
+            Self::Status => status_name(status).into_py_any(py),
+            Self::Connected(database) => {
+                database.get().connected(&outcome);
+                Ok(py.None())
+            }
+            Self::Nothing => Ok(py.None()),
+        }
+    }
+}
+
+pub fn status_name(status: TxStatus) -> &'static str {
+    match status {
+        TxStatus::Idle => "idle",
+        TxStatus::InTransaction => "open",
+        TxStatus::Failed => "failed",
+        TxStatus::Unknown => "unknown",
+    }
+}

@@ -1,0 +1,90 @@
+//! `_core.Lease`: a transaction on a connection of its own.
+//!
+//! Whatever happens to the Python side — an exception, a cancelled task, a dropped object — the engine ends the
+//! transaction and frees the connection: dropping the last reference rolls back.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use oxyde_exec::{CancelFlag, Sink};
+use pyo3::prelude::*;
+
+use crate::completion;
+use crate::config;
+use crate::database::Database;
+use crate::finish::Finish;
+
+#[pyclass(frozen, module = "oxyde_core._core")]
+pub struct Lease {
+    pub(crate) inner: Arc<oxyde_exec::Lease>,
+    pub(crate) database: Py<Database>,
+}
+
+impl Lease {
+    fn submit(&self, py: Python<'_>, start: impl FnOnce(Sink)) -> PyResult<Py<PyAny>> {
+        self.database.get().submit(py, Finish::Status, None, start)
+    }
+}
+
+#[pymethods]
+impl Lease {
+    /// Waits for a connection and for the lock, then begins; at most `timeout` seconds.
+    #[pyo3(signature = (timeout=None))]
+    fn begin(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+        let deadline = timeout
+            .map(config::seconds)
+            .transpose()?
+            .map(|wait| Instant::now() + wait);
+        let database = self.database.get();
+        completion::hub(py)?.get().adopt(&self.inner);
+        let flag = Arc::new(CancelFlag::new());
+        let acquire = [database.acquire_deadline(), deadline]
+            .into_iter()
+            .flatten()
+            .min();
+        database.submit(py, Finish::Status, Some(Arc::clone(&flag)), |sink| {
+            self.inner.begin(flag, acquire, deadline, sink);
+        })
+    }
+
+    fn commit(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.submit(py, |sink| self.inner.commit(sink))
+    }
+
+    fn rollback(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.submit(py, |sink| self.inner.rollback(sink))
+    }
+
+    fn savepoint(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
+        self.submit(py, |sink| self.inner.savepoint(name, sink))
+    }
+
+    fn release(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
+        self.submit(py, |sink| self.inner.release(name, sink))
+    }
+
+    fn rollback_to(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
+        self.submit(py, |sink| self.inner.rollback_to(name, sink))
+    }
+
+    /// "idle", "open", "failed", "closed" or "unknown".
+    #[getter]
+    fn status(&self) -> &'static str {
+        self.inner.status().as_str()
+    }
+
+    /// At this many seconds from now the transaction is rolled back, whatever the program does.
+    fn set_deadline(&self, seconds: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let deadline = seconds
+            .map(config::seconds)
+            .transpose()?
+            .map(|wait| Instant::now() + wait);
+        self.inner.set_deadline(deadline);
+        Ok(())
+    }
+
+    /// Rolls back and frees the connection, now or as soon as running work has ended.
+    fn abandon(&self, py: Python<'_>) {
+        py.detach(|| self.inner.abandon());
+    }
+}

@@ -1,0 +1,51 @@
+//! The only crate that knows Python.
+//!
+//! ```text
+//! shape + params ── contract ── cache ── bind ──▶ engine ──▶ completion ── decode ── hydrate ──▶ list
+//! ```
+//! `oxyde_core._core` is this crate's module; everything in it is private to the sibling packages.
+
+mod bind;
+mod bulk;
+mod cache;
+mod completion;
+mod config;
+mod contract;
+mod database;
+mod decode;
+mod errors;
+mod fairness;
+mod finish;
+mod hydrate;
+mod layout;
+mod lease;
+mod lifecycle;
+mod loader;
+mod pending;
+mod show;
+mod tables;
+mod wake;
+
+use pyo3::prelude::*;
+
+/// Tells this core from any other package called `oxyde_core`.
+const MARKER: &str = "oxyde: pydantic-native async orm, rust core";
+
+/// Fills the extension module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    layout::init(py)?;
+    module.add("IR_VERSION", oxyde_sql::ir::IR_VERSION)?;
+    module.add("MARKER", MARKER)?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<database::Database>()?;
+    module.add_class::<lease::Lease>()?;
+    module.add_class::<loader::Loader>()?;
+    module.add_class::<pending::Pending>()?;
+    module.add_function(wrap_pyfunction!(tables::register_table, module)?)?;
+    module.add_function(wrap_pyfunction!(tables::forget_table, module)?)?;
+    module.add_function(wrap_pyfunction!(show::compile_sql, module)?)?;
+    module.add_function(wrap_pyfunction!(show::create_ddl, module)?)?;
+    module.add_function(wrap_pyfunction!(show::drop_ddl, module)?)?;
+    lifecycle::register(module)
+}

@@ -1,0 +1,129 @@
+//! What a call answers when its result is not there at once.
+
+use std::sync::{Arc, Mutex};
+
+use oxyde_exec::{CancelFlag, Database};
+use pyo3::exceptions::PyStopIteration;
+use pyo3::ffi;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+
+use crate::completion::lock;
+
+enum State {
+    /// A future that the loop's hub completes.
+    Future(Py<PyAny>),
+    /// A result that is known, but goes through the loop once so that others get their turn.
+    Yield(Option<Py<PyAny>>),
+}
+
+/// How to stop an operation.
+#[derive(Clone)]
+pub struct Stop {
+    pub database: Arc<Database>,
+    pub flag: Arc<CancelFlag>,
+}
+
+impl Stop {
+    /// May start the next waiter's work: call it without the GIL.
+    pub fn now(&self) {
+        self.database.cancel(&self.flag);
+    }
+}
+
+/// Awaitable once. Dropping it stops nothing: the engine owns the work.
+#[pyclass(frozen, module = "oxyde_core._core")]
+pub struct Pending {
+    state: Mutex<State>,
+    stop: Option<Stop>,
+}
+
+impl Pending {
+    /// The end of a transaction cannot be stopped.
+    pub fn future(future: Py<PyAny>, stop: Option<Stop>) -> Self {
+        Self {
+            state: Mutex::new(State::Future(future)),
+            stop,
+        }
+    }
+
+    pub fn yielding(value: Py<PyAny>) -> Self {
+        Self {
+            state: Mutex::new(State::Yield(Some(value))),
+            stop: None,
+        }
+    }
+}
+
+#[pymethods]
+impl Pending {
+    fn __await__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match &mut *lock(&self.state) {
+            State::Future(future) => {
+                // SAFETY: a live object; a new reference or NULL with an exception set comes back.
+                let iterator = unsafe {
+                    Bound::from_owned_ptr_or_err(py, ffi::PyObject_GetIter(future.as_ptr()))?
+                };
+                Ok(iterator.unbind())
+            }
+            State::Yield(value) => Ok(Py::new(
+                py,
+                Turn {
+                    value: Mutex::new((true, value.take())),
+                },
+            )?
+            .into_any()),
+        }
+    }
+
+    /// Asks the engine to stop. The work still ends by itself, on the engine, and frees its connection.
+    fn cancel(&self, py: Python<'_>) {
+        if let Some(stop) = &self.stop {
+            py.detach(|| stop.now());
+        }
+    }
+
+    /// A task that awaits us is reached through our future, and we from its frame: where the loop is closed first,
+    /// only the garbage collector can end that.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // Locked means that we are being used, on this thread even: then nothing here is garbage.
+        let Ok(state) = self.state.try_lock() else {
+            return Ok(());
+        };
+        match &*state {
+            State::Future(future) => visit.call(future),
+            State::Yield(value) => visit.call(value),
+        }
+    }
+
+    fn __clear__(&self) {
+        if let Ok(mut state) = self.state.try_lock() {
+            let last = std::mem::replace(&mut *state, State::Yield(None));
+            drop(state);
+            drop(last);
+        }
+    }
+}
+
+/// Yields to the loop once, then gives the value.
+#[pyclass(frozen, module = "oxyde_core._core")]
+struct Turn {
+    value: Mutex<(bool, Option<Py<PyAny>>)>,
+}
+
+#[pymethods]
+impl Turn {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let mut value = lock(&self.value);
+        if value.0 {
+            value.0 = false;
+            return Ok(py.None());
+        }
+        crate::fairness::made_a_trip();
+        Err(PyStopIteration::new_err((value.1.take(),)))
+    }
+}

@@ -1,0 +1,60 @@
+//! The tables that shapes refer to by number.
+//!
+//! A model registers its table under a process-unique number and takes it back when the class is collected,
+//! so that neither shapes nor plans keep a class alive, and a redefined class never meets its predecessor's plans.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use oxyde_sql::ir::{Column, Table};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::completion::lock;
+use crate::contract;
+
+static TABLES: Mutex<Option<HashMap<u64, Arc<Table>>>> = Mutex::new(None);
+
+pub fn get(id: u64) -> Option<Arc<Table>> {
+    lock(&TABLES)
+        .as_ref()
+        .and_then(|tables| tables.get(&id).cloned())
+}
+
+#[pyfunction]
+#[pyo3(signature = (model_id, name, schema, columns))]
+pub fn register_table(
+    model_id: u64,
+    name: String,
+    schema: Option<String>,
+    columns: &Bound<'_, PyTuple>,
+) -> PyResult<()> {
+    type Row<'py> = (String, String, Bound<'py, PyAny>, bool, bool, bool, bool);
+    let mut list = Vec::with_capacity(columns.len());
+    for column in columns {
+        let (field, name, ty, nullable, primary_key, auto, generated): Row<'_> =
+            column.extract()?;
+        let ty = contract::sql_type(&ty)?;
+        list.push(Column {
+            field,
+            name,
+            ty,
+            nullable,
+            primary_key,
+            auto,
+            generated,
+        });
+    }
+    let table = Arc::new(Table::new(name, schema, list));
+    lock(&TABLES)
+        .get_or_insert_with(HashMap::new)
+        .insert(model_id, table);
+    Ok(())
+}
+
+#[pyfunction]
+pub fn forget_table(model_id: u64) {
+    if let Some(tables) = lock(&TABLES).as_mut() {
+        tables.remove(&model_id);
+    }
+}

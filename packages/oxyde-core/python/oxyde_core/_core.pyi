@@ -1,0 +1,120 @@
+"""The compiled engine. Imported by ``oxyde_core/__init__.py`` only; everything else takes its names from there."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias, final
+
+from .types import TypeTag
+
+_Version: TypeAlias = tuple[int, int, int]
+_Shape: TypeAlias = tuple[Any, ...]
+_Converter: TypeAlias = Callable[[Any], Any] | Mapping[Any, Any] | None
+_Output: TypeAlias = tuple[str, TypeTag, _Converter, str]
+"""Name, type, converter, ``"table.column"`` for messages."""
+_ModelSpec: TypeAlias = tuple[
+    type[Any], object, object | None, Literal["none", "validate"] | Callable[..., Any], Callable[..., Any] | None, bool
+]
+"""Class, state object, state descriptor, what runs after loading, private initialiser, whether extras are kept."""
+_ColumnSpec: TypeAlias = tuple[str, str, TypeTag, bool, bool, bool, bool]
+"""Field, column, type, nullable, primary key, auto, generated."""
+
+__all__ = [
+    "IR_VERSION",
+    "MARKER",
+    "__version__",
+    "Database",
+    "Lease",
+    "Loader",
+    "Pending",
+    "register_table",
+    "forget_table",
+    "compile_sql",
+    "create_ddl",
+    "drop_ddl",
+]
+
+IR_VERSION: Final[int]
+MARKER: Final[str]
+__version__: Final[str]
+
+def register_table(model_id: int, name: str, schema: str | None, columns: tuple[_ColumnSpec, ...]) -> None: ...
+def forget_table(model_id: int) -> None: ...
+def compile_sql(
+    shape: _Shape, params: tuple[Any, ...], dialect: str, version: _Version | None = None
+) -> tuple[str, list[Any]]: ...
+def create_ddl(document: str, dialect: str, version: _Version | None = None) -> list[str]: ...
+def drop_ddl(document: str, dialect: str, version: _Version | None = None) -> list[str]: ...
+
+@final
+class Pending:
+    """A result that is under way. Awaited once; ``cancel`` asks the engine to stop, and the engine keeps its work."""
+
+    def __await__(self) -> Generator[Any, Any, Any]: ...
+    def cancel(self) -> None: ...
+
+@final
+class Loader:
+    """How rows become Python objects."""
+
+    def __new__(
+        cls,
+        kind: Literal["model", "dict", "tuple", "scalar"],
+        outputs: tuple[_Output, ...],
+        *,
+        model: _ModelSpec | None = None,
+        null_converted: frozenset[str] | None = None,
+        null_refused: frozenset[str] | None = None,
+        explain: Callable[[dict[str, Any], str | None, BaseException | None], BaseException] | None = None,
+    ) -> Loader: ...
+
+@final
+class Lease:
+    """A transaction on a connection of its own. Dropping it rolls back."""
+
+    @property
+    def status(self) -> Literal["idle", "open", "failed", "closed", "unknown"]: ...
+    def begin(self, timeout: float | None = None) -> Pending: ...
+    def commit(self) -> Pending: ...
+    def rollback(self) -> Pending: ...
+    def savepoint(self, name: str) -> Pending: ...
+    def release(self, name: str) -> Pending: ...
+    def rollback_to(self, name: str) -> Pending: ...
+    def set_deadline(self, seconds: float | None) -> None: ...
+    def abandon(self) -> None: ...
+
+@final
+class Database:
+    """The engine of one database."""
+
+    def __new__(cls, config: dict[str, Any]) -> Database: ...
+    @property
+    def backend(self) -> str: ...
+    @property
+    def version(self) -> _Version | None: ...
+    def connect(self) -> Pending: ...
+    def close(self, timeout: float | None = None) -> Pending: ...
+    def run(
+        self,
+        shape: _Shape,
+        params: tuple[Any, ...],
+        loader: Loader | None = None,
+        lease: Lease | None = None,
+        timeout: float | None = None,
+    ) -> Any: ...
+    def run_bulk(
+        self,
+        shape: _Shape,
+        rows: list[Any],
+        fields: tuple[str, ...],
+        converters: tuple[Callable[[Any], Any] | None, ...],
+        loader: Loader | None = None,
+        lease: Lease | None = None,
+        timeout: float | None = None,
+        params: tuple[Any, ...] | None = None,
+    ) -> Pending: ...
+    def raw(
+        self, sql: str, params: Sequence[Any], lease: Lease | None = None, timeout: float | None = None
+    ) -> Pending: ...
+    def script(self, statements: list[str], lease: Lease | None = None) -> Pending: ...
+    def lease(self, mode: Literal["write", "read"]) -> Lease: ...
+    def ping(self) -> Pending: ...
+    def stats(self) -> dict[str, Any]: ...
