@@ -1,0 +1,264 @@
+"""One database: its URL, its settings and, once connected, its engine.
+
+Connecting makes a new engine object; disconnecting drops it. What the engine knows about a server (its version,
+compiled plans) therefore never outlives the connection to it. A database may be used from any number of event loops
+and threads: the first caller of ``connect()`` opens the engine, all others wait for that attempt in their own loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import copy
+import dataclasses
+import os
+import threading
+import time
+import weakref
+from collections.abc import Generator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import oxyde_core
+
+from ..exceptions import ManagerError, NotSupportedError, OperationalError
+from .registry import register_connection
+from .settings import PoolSettings
+from .url import parse_url
+
+if TYPE_CHECKING:
+    from oxyde_core import Pending
+
+__all__ = ["AsyncDatabase"]
+
+# How long disconnect() lets running statements finish before they are interrupted, in seconds.
+CLOSE_TIMEOUT = 10.0
+
+
+_databases: weakref.WeakSet[AsyncDatabase] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # In the child, whoever held a lock or was connecting does not exist: nobody would ever let go or finish.
+    for database in _databases:
+        database._lock = threading.Lock()
+        database._connecting = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+async def finish(pending: Pending) -> Any:
+    """Await an engine operation; whatever stops the wait asks the engine to stop as well."""
+    try:
+        return await pending
+    except BaseException:
+        pending.cancel()
+        raise
+
+
+class AsyncDatabase:
+    """A database with its pool of connections.
+
+    ``url`` is one of the spellings of :mod:`oxyde.db.url`; options in its query string win over ``settings``. The
+    database is registered under ``name`` unless ``auto_register`` is false; ``overwrite`` replaces what is registered.
+
+    Raises ``ValueError`` for a URL that cannot be read or a name that is taken, ``TypeError`` for wrong argument types.
+
+    >>> async with AsyncDatabase("sqlite:///app.db", settings=PoolSettings(max_connections=4)) as database:
+    ...     await database.ping()
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str = "default",
+        settings: PoolSettings | None = None,
+        auto_register: bool = True,
+        overwrite: bool = False,
+    ) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a database must be a string, not {type(name).__name__}")
+        if not name:
+            raise ValueError("the name of a database must not be empty")
+        self._parsed = parse_url(url)
+        self._url = url if self._parsed.password is None else str(self._parsed)
+        self._name = name
+        self._lock = threading.Lock()
+        self._connecting: concurrent.futures.Future[Exception | None] | None = None
+        # The engine while connected; resolve() reads it on every query.
+        self.core: oxyde_core.Database | None = None
+        self.settings = PoolSettings() if settings is None else settings
+        _databases.add(self)
+        if auto_register:
+            register_connection(self, overwrite=overwrite)
+
+    @property
+    def url(self) -> str:
+        """The URL, with ``***`` in place of a password."""
+        return self._url
+
+    @property
+    def name(self) -> str:
+        """The name under which the database registers itself."""
+        return self._name
+
+    @property
+    def backend(self) -> str:
+        """``"sqlite"``, ``"postgres"`` or ``"mysql"`` (also for MariaDB)."""
+        return self._parsed.backend
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether this is a SQLite memory database, which has exactly one connection."""
+        return self.backend == "sqlite" and self._parsed.path is None
+
+    @property
+    def connected(self) -> bool:
+        """Whether ``connect()`` has succeeded and ``disconnect()`` was not called since."""
+        return self.core is not None
+
+    @property
+    def settings(self) -> PoolSettings:
+        """The settings given; assignable until the database is connected (ManagerError after that)."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: PoolSettings) -> None:
+        if not isinstance(settings, PoolSettings):
+            raise TypeError(f"settings must be a PoolSettings, not {type(settings).__name__}")
+        if self.core is not None or self._connecting is not None:
+            raise ManagerError(f"the settings of database {self._name!r} cannot change while it is connected")
+        effective = dataclasses.replace(settings, **self._parsed.settings)
+        self._settings = settings
+        self._effective = effective
+        # Read by every transaction.
+        self.transaction_timeout = effective.seconds("transaction_timeout")
+        self.commit_timeout = effective.seconds("commit_timeout")
+
+    def _open(self) -> oxyde_core.Database:
+        if self.backend != "sqlite":
+            raise NotSupportedError(f"the {self.backend} engine is not part of this build; use a sqlite URL")
+        path = self._parsed.path
+        settings = self._effective.to_payload()
+        if self._parsed.engine_options:
+            settings["options"] = self._parsed.engine_options
+        return oxyde_core.Database(
+            {
+                "backend": self.backend,
+                # Connections are opened over time: a later chdir() must not send them to another file.
+                "path": None if path is None else os.path.abspath(path),
+                "settings": settings,
+                "name": self._name,
+            }
+        )
+
+    async def connect(self) -> None:
+        """Open the engine and its first connection; nothing happens if connected.
+
+        Raises ``ConnectError`` if the database cannot be reached or opened, ``NotSupportedError`` for a database whose
+        engine this build does not have.
+        """
+        while self.core is None:
+            mine: concurrent.futures.Future[Exception | None] = concurrent.futures.Future()
+            with self._lock:
+                attempt = self._connecting
+                if attempt is None and self.core is None:
+                    # A running future cannot be cancelled by one of those who wait for it.
+                    mine.set_running_or_notify_cancel()
+                    self._connecting = mine
+            if self._connecting is mine:
+                await self._lead(mine)
+            elif attempt is not None:
+                error = await asyncio.wrap_future(attempt)
+                if error is not None:
+                    raise copy.copy(error) from error
+                # Connected, or the one who tried was cancelled: look again.
+
+    async def _lead(self, attempt: concurrent.futures.Future[Exception | None]) -> None:
+        core = None
+        try:
+            core = self._open()
+            await finish(core.connect())
+        except BaseException as error:
+            if core is not None:
+                core.close(0.0)
+            with self._lock:
+                self._connecting = None
+            attempt.set_result(error if isinstance(error, Exception) else None)
+            raise
+        with self._lock:
+            self.core = core
+            self._connecting = None
+        attempt.set_result(None)
+
+    async def disconnect(self) -> None:
+        """Close all connections; running statements have 10 seconds to finish. Nothing happens if not connected.
+
+        The database stays registered and can be connected again.
+        """
+        attempt = self._connecting
+        if attempt is not None:
+            await asyncio.wrap_future(attempt)
+        closing = self.close_soon()
+        if closing is not None:
+            # A wait that is cancelled does not cancel the closing: the engine finishes it by itself.
+            await closing
+
+    def close_soon(self) -> Pending | None:
+        """Tell the engine to close, without waiting for it."""
+        with self._lock:
+            core, self.core = self.core, None
+        return None if core is None else core.close(CLOSE_TIMEOUT)
+
+    async def ensure_connected(self) -> None:
+        """Connect unless connected; raises what ``connect()`` raises."""
+        if self.core is None:
+            await self.connect()
+
+    async def ping(self) -> float:
+        """Run ``SELECT 1`` (inside the transaction, if one is open here) and return the seconds that it took."""
+        from .resolve import resolve
+
+        started = time.perf_counter()
+        core, lease = resolve(None, self)
+        await finish(core.raw("SELECT 1", (), lease=lease))
+        return time.perf_counter() - started
+
+    def stats(self) -> dict[str, Any]:
+        """Return counts of the pool, for example ``in_use``, ``idle`` and ``waiting``.
+
+        Raises ``OperationalError`` if the database is not connected.
+        """
+        return self.engine().stats()
+
+    def engine(self) -> oxyde_core.Database:
+        """Return the engine, or raise an ``OperationalError`` that says how to connect."""
+        core = self.core
+        if core is None:
+            raise OperationalError(
+                f"the database {self._name!r} is not connected: await db.init({self._name}=…) at start-up, "
+                "or await its connect()"
+            )
+        return core
+
+    def __await__(self) -> Generator[Any, Any, AsyncDatabase]:
+        return self._connected().__await__()
+
+    async def _connected(self) -> AsyncDatabase:
+        await self.ensure_connected()
+        return self
+
+    async def __aenter__(self) -> AsyncDatabase:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.disconnect()
+
+    def __repr__(self) -> str:
+        return f"AsyncDatabase({self._url!r}, name={self._name!r}, connected={self.connected})"

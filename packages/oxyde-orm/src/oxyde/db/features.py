@@ -1,0 +1,67 @@
+"""What the transactions of each database can do, one flag each.
+
+Asked by name instead of by brand, so that a new database is a new row here and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ..exceptions import NotSupportedError
+
+if TYPE_CHECKING:
+    from .database import AsyncDatabase
+
+__all__ = ["blocked_by_transaction", "check_transaction", "isolation_level"]
+
+ISOLATION_LEVELS = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionFeatures:
+    """One row of the table."""
+
+    isolation: frozenset[str]
+    deferrable: bool
+    one_writer: bool
+
+
+FEATURES = {
+    # SQLite's transactions are always serializable; "deferrable" is PostgreSQL's; one connection writes at a time.
+    "sqlite": TransactionFeatures(isolation=frozenset({"serializable"}), deferrable=False, one_writer=True),
+}
+
+# The tables that exist: the schema (NULL for the default one) and the name.
+TABLE_NAMES = {"sqlite": "SELECT NULL AS \"schema\", name FROM sqlite_master WHERE type = 'table'"}
+
+
+def isolation_level(level: str | None) -> str | None:
+    """Return the level as written in ``ISOLATION_LEVELS``; "READ COMMITTED" and "read-committed" are taken too."""
+    if level is None:
+        return None
+    if not isinstance(level, str):
+        raise TypeError(f"isolation must be a string, not {type(level).__name__}")
+    name = "_".join(level.lower().replace("-", " ").replace("_", " ").split())
+    if name not in ISOLATION_LEVELS:
+        raise ValueError(f"unknown isolation level {level!r}; known are {', '.join(ISOLATION_LEVELS)}")
+    return name
+
+
+def check_transaction(database: AsyncDatabase, *, isolation: str | None, deferrable: bool) -> None:
+    """Raise ``NotSupportedError`` for what the database's transactions cannot be asked for."""
+    features = FEATURES[database.backend]
+    if isolation is not None and isolation not in features.isolation:
+        offered = ", ".join(sorted(features.isolation))
+        raise NotSupportedError(
+            f"the isolation level {isolation!r} is not supported on {database.backend}; its transactions are {offered}"
+        )
+    if deferrable and not features.deferrable:
+        raise NotSupportedError(f"deferrable transactions are not supported on {database.backend}")
+
+
+def blocked_by_transaction(database: AsyncDatabase, *, read_only: bool) -> Literal["everything", "writes", "nothing"]:
+    """Return what has to wait on this database while a transaction is open on it."""
+    if database.in_memory:
+        return "everything"
+    return "writes" if FEATURES[database.backend].one_writer and not read_only else "nothing"

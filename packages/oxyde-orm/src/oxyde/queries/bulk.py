@@ -1,0 +1,245 @@
+"""bulk_create: many rows in few statements, all or none.
+
+The core reads the values straight from the instances' dicts.  A statement needs the same columns for all its rows,
+so rows are grouped by which columns they have (those with an explicit key, those without, those that leave a column
+to the database); one statement is atomic by itself, several run in one transaction or savepoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
+
+from oxyde.exceptions import FieldError, ManagerError
+from oxyde.models.state import set_state
+from oxyde.queries import write
+from oxyde.queries.plans import InsertPlan, insert_plan
+from oxyde.queries.run import alias_of, finish, resolve
+from oxyde.queries.scope import Scope
+from oxyde_core import ir
+
+if TYPE_CHECKING:
+    from oxyde.db import AsyncDatabase, AsyncTransaction
+    from oxyde.db.resolve import Target
+    from oxyde_core import Database, Lease, Loader
+
+_savepoints: Final = count(1)
+
+
+class Conflict:
+    """What happens to a row whose unique key is taken."""
+
+    __slots__ = ("action", "fields", "updates")
+
+    def __init__(self, action: str, fields: tuple[str, ...], updates: tuple[str, ...] | None) -> None:
+        self.action = action
+        self.fields = fields
+        self.updates = updates
+
+    @classmethod
+    def of(
+        cls,
+        scope: Scope,
+        action: str,
+        conflict_fields: Iterable[object] | None,
+        update_fields: Iterable[object] | None,
+    ) -> Conflict:
+        """Check the arguments; raises ValueError and FieldError for those that contradict each other."""
+        if action not in ("error", "ignore", "update"):
+            raise ValueError(f"on_conflict must be 'error', 'ignore' or 'update', not {action!r}")
+        if action == "error" and (conflict_fields is not None or update_fields is not None):
+            raise ValueError("conflict_fields and update_fields need on_conflict='ignore' or 'update'")
+        if action == "ignore" and update_fields is not None:
+            raise ValueError("update_fields needs on_conflict='update'")
+        fields = _names(scope, "conflict_fields", conflict_fields)
+        updates = _names(scope, "update_fields", update_fields)
+        if action == "update":
+            # Without a choice it is the primary key that a row is recognised by.
+            fields = fields or scope.key
+            if updates is not None:
+                if not updates:
+                    raise FieldError("update_fields is empty; use on_conflict='ignore' to leave stored rows alone")
+                for name in updates:
+                    column = scope.info.by_name[name]
+                    if column.generated or column.primary_key:
+                        raise FieldError(f"{scope.name}.{name} cannot be updated: it is the key or computed")
+        return cls(action, fields or (), updates)
+
+    def node(self, scope: Scope, written: tuple[str, ...]) -> ir.Node | None:
+        """The conflict part of an INSERT of these columns; raises FieldError if they cannot conflict so."""
+        if self.action == "error":
+            return None
+        if self.action == "ignore":
+            return ir.ignore(self.fields)
+        missing = [name for name in self.fields if name not in written]
+        if missing:
+            raise FieldError(
+                f"bulk_create(on_conflict='update') recognises a {scope.name} by {', '.join(self.fields)}, "
+                f"but a row has no {', '.join(missing)}; give conflict_fields"
+            )
+        keys = {*self.fields, *scope.key}
+        updates = self.updates if self.updates is not None else tuple(n for n in written if n not in keys)
+        if not updates:
+            raise FieldError("There is no field to update on conflict; use on_conflict='ignore'")
+        return ir.upsert(self.fields, tuple((name, ir.excluded(name)) for name in updates))
+
+
+def _names(scope: Scope, what: str, fields: Iterable[object] | None) -> tuple[str, ...] | None:
+    if fields is None:
+        return None
+    if isinstance(fields, str):
+        raise FieldError(f"{what} takes several field names, not one str; write a list")
+    return tuple(column.name for column in scope.columns(tuple(fields)))
+
+
+class _Batch:
+    """Rows with the same columns present."""
+
+    __slots__ = ("loader", "plan", "positions", "returned", "rows", "shape")
+
+    def __init__(self, scope: Scope, plan: InsertPlan, conflict: Conflict, everything: bool) -> None:
+        self.plan = plan
+        self.rows: list[Any] = []
+        self.positions: list[int] = []
+        self.returned: tuple[str, ...] = ()
+        self.loader: Loader | None = None
+        if everything:
+            self.returned = scope.whole.fields
+            self.loader = scope.whole.loader
+        elif conflict.action != "ignore":
+            # An ignored row returns nothing, so what comes back could not be told apart.
+            self.returned = plan.returning
+            self.loader = plan.loader
+        node = conflict.node(scope, plan.names)
+        self.shape = ir.insert(scope.info.id, plan.names, ir.BULK, node, self.returned)
+
+
+async def bulk_create(
+    scope: Scope,
+    objects: Iterable[Any],
+    batch_size: Any,
+    conflict: Conflict,
+    returning: bool,
+    using: str | None,
+    client: AsyncDatabase | AsyncTransaction | None,
+    target: Target = None,
+) -> list[Any]:
+    """Insert all objects or none; see `QueryManager.bulk_create`."""
+    if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
+        raise ValueError(f"batch_size must be a positive int or None, not {batch_size!r}")
+    instances = [_instance(scope, item) for item in objects]
+    batches = _batches(scope, instances, conflict, returning)
+    where = target or scope.info.database
+    database, lease = resolve(using, client, where, True)
+    if not instances:
+        return []
+    parts = [
+        (batch, batch.rows[start : start + size])
+        for batch in batches
+        for size in (batch_size or len(batch.rows),)
+        for start in range(0, len(batch.rows), size)
+    ]
+    if len(parts) == 1:
+        answers = [await _run(database, lease, *parts[0])]
+    else:
+        answers = await _together(database, lease, parts)
+    alias = alias_of(using, client, where)
+    if returning:
+        return _in_order(parts, answers, conflict, len(instances))
+    for (batch, rows), answer in zip(parts, answers, strict=True):
+        if conflict.action == "ignore":
+            continue
+        if batch.returned:
+            if len(answer) != len(rows):
+                raise ManagerError(f"bulk_create() wrote {len(rows)} rows but the database returned {len(answer)}")
+            for instance, values in zip(rows, answer, strict=True):
+                write.assign(instance, values)
+        state = batch.plan.state(alias)
+        for instance in rows:
+            set_state(instance, state)
+    return instances
+
+
+def _batches(scope: Scope, instances: list[Any], conflict: Conflict, returning: bool) -> list[_Batch]:
+    """Group the rows; looking at the dict's keys alone tells most rows apart without a loop over the columns."""
+    automatic = next((column.name for column in scope.info.pk if column.auto), "")
+    batches: dict[tuple[str, ...], _Batch] = {}
+    known: dict[tuple[object, ...], _Batch] = {}
+    for position, instance in enumerate(instances):
+        values = instance.__dict__
+        key = (values.get(automatic) is None, *values)
+        batch = known.get(key)
+        if batch is None:
+            plan = insert_plan(scope, values)
+            batch = batches.get(plan.names)
+            if batch is None:
+                batch = batches[plan.names] = _Batch(scope, plan, conflict, returning)
+            known[key] = batch
+        batch.rows.append(instance)
+        batch.positions.append(position)
+    return list(batches.values())
+
+
+def _instance(scope: Scope, item: Any) -> Any:
+    if isinstance(item, Mapping):
+        instance = write.construct(scope, dict(item))
+    elif type(item) is scope.info.cls:
+        instance = item
+    else:
+        raise ManagerError(
+            f"bulk_create() of {scope.name} takes {scope.name} objects or dicts, not {type(item).__name__}"
+        )
+    if scope.foreign_keys:
+        write.settle_keys(scope, instance)
+    return instance
+
+
+def _in_order(parts: list[tuple[_Batch, list[Any]]], answers: list[Any], conflict: Conflict, total: int) -> list[Any]:
+    """The stored rows in the order in which the objects were given (ignored ones left out)."""
+    if conflict.action == "ignore":
+        return [row for answer in answers for row in answer]
+    ordered: list[Any] = [None] * total
+    taken: dict[int, int] = {}
+    for (batch, _), answer in zip(parts, answers, strict=True):
+        start = taken.get(id(batch), 0)
+        taken[id(batch)] = start + len(answer)
+        for position, row in zip(batch.positions[start:], answer, strict=False):
+            ordered[position] = row
+    return ordered
+
+
+async def _run(database: Database, lease: Lease | None, batch: _Batch, rows: list[Any]) -> Any:
+    plan = batch.plan
+    converters = tuple(column.to_db for column in plan.columns)
+    return await finish(database.run_bulk(batch.shape, rows, plan.names, converters, batch.loader, lease))
+
+
+async def _together(database: Database, lease: Lease | None, parts: list[tuple[_Batch, list[Any]]]) -> list[Any]:
+    """Several statements as one: in a transaction of their own, or in a savepoint of the open one."""
+    if lease is not None:
+        name = f"oxyde_bulk_{next(_savepoints)}"
+        await finish(lease.savepoint(name))
+        try:
+            answers = [await _run(database, lease, *part) for part in parts]
+        except Exception:
+            await finish(lease.rollback_to(name))
+            await finish(lease.release(name))
+            raise
+        except BaseException:
+            # Cancelled: no more waiting here, but the connection still takes these in their order.
+            lease.rollback_to(name)
+            lease.release(name)
+            raise
+        await finish(lease.release(name))
+        return answers
+    own = database.lease("write")
+    try:
+        await finish(own.begin())
+        answers = [await _run(database, own, *part) for part in parts]
+        await finish(own.commit())
+    except BaseException:
+        # Whatever state it is in, the engine rolls it back and frees the connection.
+        own.abandon()
+        raise
+    return answers
