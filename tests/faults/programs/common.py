@@ -1,0 +1,76 @@
+"""The tables of all scenarios, and how a script reports."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from typing import Any
+
+from oxyde import AsyncDatabase, Field, Model, PoolSettings, create_tables
+
+# A reader that takes as long as it is left alone: some seconds for this many rows, stopped or not.
+LONG = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) SELECT sum(i) AS total FROM n"
+
+
+class Account(Model):
+    id: int | None = Field(default=None, db_pk=True)
+    owner: str = Field(db_unique=True)
+    balance: int = 0
+
+    class Meta:
+        is_table = True
+        table_name = "faults_account"
+
+
+class Entry(Model):
+    """A row that says who wrote it: ``nonce`` names the operation, ``part`` its place in it."""
+
+    id: int | None = Field(default=None, db_pk=True)
+    nonce: str = Field(db_index=True)
+    part: int = 0
+
+    class Meta:
+        is_table = True
+        table_name = "faults_entry"
+
+
+MODELS = [Account, Entry]
+
+
+def database_at(path: str, *, name: str = "default", **settings: Any) -> AsyncDatabase:
+    """A registered, unconnected database on a file, or in memory for ``":memory:"``."""
+    return AsyncDatabase(f"sqlite:///{path}", name=name, settings=PoolSettings(**settings), overwrite=True)
+
+
+async def prepared(path: str, *, accounts: int = 0, balance: int = 100, **settings: Any) -> AsyncDatabase:
+    """A connected database with its tables and accounts numbered from 1."""
+    database = database_at(path, **settings)
+    await database.connect()
+    await create_tables(models=MODELS, if_not_exists=True)
+    if accounts:
+        await Account.objects.bulk_create([Account(owner=f"owner-{n}", balance=balance) for n in range(1, accounts + 1)])
+    return database
+
+
+async def quiet(database: AsyncDatabase, seconds: float = 2.0) -> dict[str, Any]:
+    """The pool's numbers when nobody uses it any more; raises if that takes too long."""
+    deadline = time.monotonic() + seconds
+    while True:
+        stats = database.stats()
+        if not stats["in_use"] and not stats["waiting"]:
+            return stats
+        if time.monotonic() > deadline:
+            raise AssertionError(f"the pool is not quiet after {seconds} s: {stats}")
+        await asyncio.sleep(0.002)
+
+
+def report(**values: Any) -> None:
+    """Say what was found out, once."""
+    print(json.dumps(values), flush=True)
+
+
+def arguments() -> tuple[str, dict[str, Any]]:
+    """The database's path and the options, as ``harness.run_program`` passes them."""
+    return sys.argv[1], json.loads(sys.argv[2])
