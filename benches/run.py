@@ -1,0 +1,226 @@
+"""Measures Oxyde beside what one would write by hand, side by side in one run.
+
+    nox -s bench                          every row, asyncio, pinned to one processor and free
+    nox -s bench -- --quick               shorter rounds, in a few minutes
+    nox -s bench -- --row pk --row rows   some rows
+    nox -s bench -- --loop uvloop         on uvloop
+    nox -s bench -- profile pk            where Oxyde's time goes, phase by phase
+
+Method. Each contender of a row is a process of its own with its own copy of the same database file and the same
+pragmas (Oxyde's defaults). Before any clock runs, all contenders do the row's operation once: results and what is
+then stored must be equal, else the run stops. Then come at least seven rounds; in each the contenders take turns in
+shuffled order, one at a time. A round's figure is the median of its batches, the row's figure the median of the
+rounds. Everything is done twice: with each process pinned to one processor, and free. A ratio is the geometric mean
+of both.
+
+Written to `benches/results/`: the figures as JSON, a Markdown table, and a chart.
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import chart
+import people
+import report
+from contenders import NAMES, TITLES, make
+from rows import ROWS, Row
+
+HERE = Path(__file__).resolve().parent
+SAME = ("journal_mode", "synchronous", "foreign_keys", "cache_size", "mmap_size", "temp_store", "busy_timeout")
+
+
+class Process:
+    """A running worker."""
+
+    def __init__(self, contender: str, path: Path, cell: tuple[str, str], pin: int | None, loop: str, pragmas: dict):
+        self.contender, self.path = contender, path
+        row, shape = cell
+        command = [sys.executable, str(HERE / "worker.py"), contender, str(path), "--row", row, "--shape", shape]
+        command += ["--pragmas", json.dumps(pragmas), "--loop", loop]
+        command += [] if pin is None else ["--pin", str(pin)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.listen()
+
+    def ask(self, do: str, **rest: Any) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"do": do, **rest}) + "\n")
+        self.process.stdin.flush()
+        return self.listen()
+
+    def listen(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.contender} ended in the middle of a row (its message is above)")
+        return json.loads(line)
+
+    def end(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write('{"do": "end"}\n')
+        self.process.stdin.close()
+        if self.process.wait(30):
+            raise SystemExit(f"{self.contender} ended with exit code {self.process.returncode}")
+
+
+class Bench:
+    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+        self.options, self.folder = options, folder
+        self.seconds = 0.05 if options.quick else 0.3
+        self.template = folder / "template.db"
+        self.pragmas: dict[str, Any] = {}
+        self.versions: dict[str, dict[str, str]] = {}
+        self.copies = 0
+
+    def prepare(self) -> None:
+        """Make the file that all copies come from, and learn the pragmas of Oxyde's own connections."""
+        subprocess.run([sys.executable, HERE / "worker.py", "oxyde", self.template, "--create"], check=True)
+        people.fill(self.template)
+        process = Process("oxyde", self.copy(), ("pk", "model"), None, "asyncio", {})
+        self.pragmas = process.ask("pragmas", names=SAME)
+        process.end()
+
+    def copy(self) -> Path:
+        self.copies += 1
+        return Path(shutil.copy2(self.template, self.folder / f"copy{self.copies}.db"))
+
+    def cell(self, row: Row, shape: str) -> dict[str, Any]:
+        """Measure one row in one shape, pinned and free."""
+        able = [name for name in NAMES if row.name not in make(name).cannot]
+        result: dict[str, Any] = {"row": row.name, "shape": shape, "per_operation": row.per_operation, "modes": {}}
+        result["cannot"] = {name: make(name).cannot[row.name] for name in NAMES if name not in able}
+        for mode in ("pinned", "free") if hasattr(os, "sched_setaffinity") else ("free",):
+            pin = max(os.sched_getaffinity(0)) if mode == "pinned" else None
+            # Oxyde is told only what differs from its defaults, the others get all of its settings.
+            differs = {} if row.synchronous is None else {"synchronous": row.synchronous}
+            settings = {name: differs if name == "oxyde" else self.pragmas | differs for name in able}
+            processes: list[Process] = []
+            try:
+                where = (row.name, shape), pin, self.options.loop
+                processes.extend(Process(name, self.copy(), *where, settings[name]) for name in able)
+                self.compare(processes, f"{row.name} → {shape}")
+                result["modes"][mode] = self.measure(processes)
+            finally:
+                for process in processes:
+                    process.end()
+        return result
+
+    def compare(self, processes: list[Process], what: str) -> None:
+        """Stop unless everybody runs with the same settings, gives the same result and leaves the same rows."""
+        for process in processes:
+            self.versions.setdefault(process.contender, process.ask("about"))
+        seen = {
+            "settings": {p.contender: str(p.ask("pragmas", names=SAME)) for p in processes},
+            "result": {p.contender: p.ask("answer")["result"] for p in processes},
+            "stored rows": {p.contender: repr(people.contents(p.path)) for p in processes},
+        }
+        for kind, values in seen.items():
+            reference = values["oxyde"]
+            for contender, value in values.items():
+                if value != reference:
+                    at = next(i for i, (a, b) in enumerate(zip(value + "\0", reference + "\1", strict=False)) if a != b)
+                    excerpts = f"{value[max(0, at - 60) : at + 60]!r} and {reference[max(0, at - 60) : at + 60]!r}"
+                    raise SystemExit(f"{what}: {kind} of {contender} and oxyde differ: {excerpts}")
+
+    def measure(self, processes: list[Process]) -> dict[str, Any]:
+        loops = {p.contender: p.ask("calibrate", seconds=self.seconds)["loops"] for p in processes}
+        rounds: dict[str, list[dict[str, Any]]] = {p.contender: [] for p in processes}
+        for _ in range(self.options.rounds):
+            for process in random.sample(processes, len(processes)):
+                answer = process.ask("round", loops=loops[process.contender], seconds=self.seconds)
+                rounds[process.contender].append(answer)
+        figures = {}
+        for process in processes:
+            taken = rounds[process.contender]
+            figures[process.contender] = {
+                "us": statistics.median(r["seconds"] for r in taken) * 1e6,
+                "us_rounds": [round(r["seconds"] * 1e6, 3) for r in taken],
+                "cpu_us": statistics.median(r["cpu"] for r in taken) * 1e6,
+                "switches": statistics.median(r["switches"] for r in taken),
+                "peak_mib": process.ask("memory")["peak_kib"] / 1024,
+                "operations": sum(r["operations"] for r in taken),
+            }
+        return figures
+
+
+def ratios(cell: dict[str, Any]) -> dict[str, float]:
+    """How many times longer each contender takes than Oxyde: the geometric mean over the modes."""
+    found = {}
+    for name in next(iter(cell["modes"].values())):
+        logs = [math.log(mode[name]["us"] / mode["oxyde"]["us"]) for mode in cell["modes"].values()]
+        found[name] = math.exp(statistics.fmean(logs))
+    return found
+
+
+def machine() -> dict[str, Any]:
+    model = platform.processor() or platform.machine()
+    if (info := Path("/proc/cpuinfo")).exists():
+        lines = [
+            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
+        model = lines[0] if lines else model
+    return {"processor": model, "processors": os.cpu_count(), "system": platform.platform(), "python": sys.version}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("what", nargs="*", help="nothing, or `profile ROW`")
+    parser.add_argument("--quick", action="store_true", help="short rounds")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--row", action="append", choices=list(ROWS), help="only this row (may be repeated)")
+    parser.add_argument("--shape", help="only this shape")
+    parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
+    parser.add_argument("--out", type=Path, default=HERE / "results")
+    options = parser.parse_args()
+    if options.rounds < 7:
+        parser.error("seven rounds are the least that the median is worth something for")
+    if options.what:
+        if options.what[0] != "profile" or len(options.what) != 2 or options.what[1] not in ROWS:
+            parser.error(f"expected `profile ROW` with one of {', '.join(ROWS)}")
+        import phases
+
+        raise SystemExit(phases.main(options.what[1]))
+
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="oxyde-bench-") as folder:
+        bench = Bench(options, Path(folder))
+        bench.prepare()
+        cells = []
+        for row in (ROWS[name] for name in options.row or ROWS):
+            for shape in row.shapes:
+                if options.shape in (None, shape):
+                    cell = bench.cell(row, shape)
+                    cell["ratios"] = ratios(cell)
+                    cells.append(cell)
+                    print(report.line(cell), flush=True)
+    document = {
+        "machine": machine(),
+        "versions": {TITLES[name]: found for name, found in bench.versions.items()},
+        "pragmas": bench.pragmas,
+        "loop": options.loop,
+        "rounds": options.rounds,
+        "seconds": round(time.monotonic() - began),
+        "cells": cells,
+        "targets": report.targets(cells),
+    }
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "sqlite.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    (options.out / "sqlite.md").write_text(report.markdown(document), "utf-8")
+    (options.out / "sqlite.svg").write_text(chart.draw(document), "utf-8")
+    print(report.targets_table(document["targets"]))
+    print(f"{document['seconds']} s; written to {options.out}/sqlite.json, .md and .svg")
+
+
+if __name__ == "__main__":
+    main()
