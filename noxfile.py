@@ -1,0 +1,434 @@
+"""The only list of commands of this repository.
+
+`python3 noxfile.py -s SESSION …` works on a machine that has nothing but CPython and Rust: run as a script, this file
+makes a small private environment with the pinned nox and uv and starts itself again inside it. Where nox and uv are
+installed, `nox -s SESSION …` does the same.
+
+How the sessions share work: the compiled core is built **once** per state of its sources, as a release abi3 wheel
+under `.nox/wheels/`, and every session installs that wheel. Everything third-party comes from `uv.lock`. Nothing here
+names a machine: indexes, caches and proxies are those that pip, uv and cargo are configured with.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+PRIVATE = ("nox==2026.10.20", "uv==0.13.9")
+
+
+def bootstrap() -> None:
+    """Run nox in a private environment with the pinned tools. Standard library only; does not return."""
+    import hashlib
+    import venv
+
+    if sys.version_info < (3, 11):  # noqa: UP036 - this line is what an older Python reads
+        sys.exit(
+            f"Oxyde needs CPython 3.11 or newer, this is {sys.version.split()[0]}: start noxfile.py with a newer one."
+        )
+    key = hashlib.sha256(repr((PRIVATE, sys.version, sys.base_prefix)).encode()).hexdigest()[:12]
+    home = ROOT / ".nox" / f"private-{key}"
+    python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not (home / "complete").exists():
+        print(f"Preparing {', '.join(PRIVATE)} in {home.relative_to(ROOT)} (once).", flush=True)
+        try:
+            venv.create(home, clear=True, with_pip=True)
+        except subprocess.CalledProcessError:
+            sys.exit("This Python cannot make virtual environments (on Debian and Ubuntu: apt install python3-venv).")
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PRIVATE], check=True)
+        (home / "complete").touch()
+    command = [str(python), "-m", "nox", "-f", str(Path(__file__).resolve()), *sys.argv[1:]]
+    if os.name == "nt":  # exec on Windows returns to the shell before the new process ends
+        sys.exit(subprocess.run(command).returncode)
+    os.execv(python, command)
+
+
+if __name__ == "__main__":
+    bootstrap()
+
+import atexit
+import contextlib
+import hashlib
+import json
+import re
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+
+import nox
+from nox.command import CommandFailed
+
+nox.needs_version = ">=2025.5.1"
+nox.options.sessions = ["tests"]
+nox.options.error_on_external_run = False
+
+NOX = ROOT / ".nox"
+CORE = ROOT / "packages" / "oxyde-core"
+ORM = ROOT / "packages" / "oxyde-orm"
+SOURCES = (str(CORE / "python" / "oxyde_core"), str(ORM / "src" / "oxyde"))
+MINORS = range(11, 16)
+# A lane that is still running after this long is stopped, with the stacks of all its processes.
+LANE_MINUTES = 20
+
+# ------------------------------------------------------------------------------------------------------------- sessions
+
+
+@nox.session(venv_backend="none")
+def quickstart(session: nox.Session) -> None:
+    """Build everything and run the example application (`-- --url …` for another database)."""
+    python = environment(session, "run")
+    run(session, python, ROOT / "examples" / "quickstart" / "main.py", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def dev(session: nox.Session) -> None:
+    """Make `.venv`: every tool, both packages editable (the core is rebuilt by `uv sync` when its sources changed)."""
+    python = ROOT / ".venv"
+    uv(session, "sync", "--frozen", "--all-packages", "--all-groups", project_environment=python)
+    session.log(f"ready: {python.relative_to(ROOT)} (activate it, or use `uv run`)")
+
+
+@nox.session(venv_backend="none")
+def tests(session: nox.Session) -> None:
+    """Every test that this machine can run: rust and tests-sqlite."""
+    failed = False
+    for lane in (rust_lane, sqlite_lane):
+        try:
+            lane(session)
+        except CommandFailed:  # the other lanes still have something to say
+            failed = True
+    if failed:
+        session.error("a lane failed: see the last lines")
+
+
+@nox.session(name="tests-sqlite", venv_backend="none")
+def tests_sqlite(session: nox.Session) -> None:
+    """The Python tests on SQLite, on every CPython found (`-- …` goes to pytest)."""
+    sqlite_lane(session)
+
+
+@nox.session(venv_backend="none")
+def rust(session: nox.Session) -> None:
+    """Formatting, clippy without warnings, unit and documentation tests of the crates."""
+    rust_lane(session)
+
+
+@nox.session(venv_backend="none")
+def lint(session: nox.Session) -> None:
+    """Ruff, layers, generated and locked files, workflows, changelog fragments, licences and origins of packages."""
+    python = environment(session, "lint", "lint")
+    tools = python.parent
+    run(session, tools / "ruff", "check", ".")
+    run(session, tools / "ruff", "format", "--check", ".")
+    run(session, tools / "lint-imports", "--no-cache")
+    uv(session, "lock", "--check")
+    if pending := [str(path) for path in (ROOT / "crates").rglob("*") if path.suffix in {".new", ".pending-snap"}]:
+        session.error(f"snapshots that nobody accepted or refused (cargo insta review): {', '.join(pending)}")
+    for package in (CORE, ORM):
+        config = ("--config", package / "pyproject.toml", "--dir", package)
+        run(session, tools / "towncrier", "build", "--draft", "--version", "next", *config, silent=True)
+    workflows = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    run(session, tools / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+    run(session, tools / "zizmor", "--offline", "--no-progress", "--config=.ci/zizmor.yml", ".github")
+    run(session, python, ROOT / ".ci" / "audit.py")
+
+
+@nox.session(venv_backend="none")
+def types(session: nox.Session) -> None:
+    """mypy --strict and pyright on the packages, typing tests under mypy, pyright and ty, stubtest on the core."""
+    python = environment(session, "types", "types", "test")
+    tools = python.parent
+    at = ("--python-executable", python)
+    run(session, tools / "mypy", *at, *SOURCES)
+    run(session, tools / "pyright", "--pythonpath", python)
+    run(session, python, "-m", "mypy.stubtest", "--mypy-config-file", ROOT / "pyproject.toml", "oxyde_core._core")
+    typing_tests = ROOT / "tests" / "typing"
+    run(session, tools / "mypy", *at, typing_tests)
+    run(session, tools / "pyright", "--pythonpath", python, "-p", typing_tests)
+    run(session, tools / "ty", "check", "--error-on-warning", "--python", python, typing_tests)
+
+
+@nox.session(venv_backend="none")
+def docs(session: nox.Session) -> None:
+    """Run every Python block of the documentation and of the README, then build the site strictly."""
+    python = environment(session, "docs", "docs")
+    run(session, python, ROOT / ".ci" / "snippets.py", ROOT / "README.md", ROOT / "docs")
+    quiet = {"NO_MKDOCS_2_WARNING": "1"}  # the theme's advertisement of its successor
+    run(session, python, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", ROOT / "site", env=quiet)
+
+
+@nox.session(venv_backend="none")
+def bench(session: nox.Session) -> None:
+    """Measure side by side against what one would write by hand (`-- --quick`, `-- --row pk`, `-- profile pk`)."""
+    python = environment(session, "bench", "bench")
+    run(session, python, ROOT / "benches" / "run.py", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def wheels(session: nox.Session) -> None:
+    """Build the wheels, install them in a clean environment outside the repository, run each package's tests there."""
+    out = NOX / "dist"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    core = shutil.copy2(core_wheel(session), out)
+    uv(session, "build", "--wheel", "--package", "oxyde-orm", "--out-dir", str(out))
+    orm = next(out.glob("oxyde_orm-*.whl"))
+    with tempfile.TemporaryDirectory(prefix="oxyde-wheels-") as folder:
+        requirements = Path(folder, "requirements.txt")
+        third_party = "export --quiet --frozen --all-packages --no-emit-workspace --no-default-groups --group test"
+        uv(session, *third_party.split(), "--output-file", str(requirements))
+        home = Path(folder, "env")
+        uv(session, "venv", "--quiet", "--python", interpreters()[0][1], str(home))
+        python = venv_python(home)
+        install = ("pip", "install", "--quiet", "--python", str(python))
+        uv(session, *install, "-r", str(requirements))
+        uv(session, *install, "--no-deps", "--no-index", str(core), str(orm))
+        for package in (CORE, ORM):
+            shutil.copytree(package / "tests", Path(folder, "tests", package.name))
+        shutil.copy2(ROOT / "pyproject.toml", folder)
+        command = [python, "-m", "pytest", "-n", str(os.cpu_count()), "tests"]
+        report("wheels", f"{Path(core).name}, {orm.name}", lane(session, command, PYTEST, cwd=Path(folder)))
+
+
+@nox.session(venv_backend="none")
+def local(session: nox.Session) -> None:
+    """What to run before a push."""
+    for name in ("lint", "types", "tests", "docs"):
+        session.notify(name)
+
+
+# ---------------------------------------------------------------------------------------------------------------- lanes
+
+
+def rust_lane(session: nox.Session) -> None:
+    env = {"PYO3_PYTHON": interpreters()[0][1], "INSTA_UPDATE": "no"}
+    everything = ("--workspace", "--locked")
+    if subprocess.run(["cargo", "nextest", "--version"], capture_output=True).returncode == 0:
+        runner, command = "nextest", ["cargo", "nextest", "run", *everything, "--no-fail-fast"]
+    else:
+        runner, command = "cargo test", ["cargo", "test", *everything, "--lib", "--bins", "--tests", "--no-fail-fast"]
+    where = f"{runner}, {subprocess.run(['rustc', '--version'], capture_output=True, text=True).stdout.strip()}"
+    try:
+        run(session, "cargo", "fmt", "--all", "--check", env=env)
+        run(session, "cargo", "clippy", *everything, "--all-targets", "--quiet", "--", "-D", "warnings", env=env)
+        result = lane(session, command, CARGO, env=env)
+        run(session, "cargo", "test", *everything, "--doc", "--quiet", env=env)
+        report("rust", where, result)
+    except CommandFailed as error:
+        report("rust", where, str(error) or "failed")
+        raise
+
+
+CARGO = re.compile(r"tests? run: (?P<passed>\d+) passed|^test result: \w+\. (?P<also>\d+) passed")
+PYTEST = re.compile(r"^(?:=+ )?(?:\d+ \w+, )*(?P<passed>\d+) passed\b.* in \d")
+# What the core was linked with, not what Python's own sqlite3 module was.
+SQLITE_VERSION = """
+import asyncio, platform, oxyde
+async def main():
+    async with oxyde.db.connect("sqlite://:memory:"):
+        row, = await oxyde.execute_raw("select sqlite_version() as v")
+        print(f"Python {platform.python_version()}, SQLite {row['v']}")
+asyncio.run(main())
+"""
+
+
+def sqlite_lane(session: nox.Session) -> None:
+    failed = False
+    for version, executable in interpreters():
+        where = f"Python {version}"
+        try:
+            python = environment(session, f"tests-{version.rpartition('.')[0]}", "test", python=executable)
+            asked = subprocess.run([python, "-c", SQLITE_VERSION], capture_output=True, text=True)
+            where = asked.stdout.strip() or where
+            command = [python, "-m", "pytest", "-n", str(os.cpu_count()), "--dist", "worksteal", *session.posargs]
+            report("tests-sqlite", where, lane(session, command, PYTEST))
+        except CommandFailed as error:
+            report("tests-sqlite", where, str(error) or "failed")
+            failed = True
+    if failed:
+        session.error("tests-sqlite failed")
+
+
+Variables = dict[str, str] | None
+
+
+def lane(session: nox.Session, command: list, counted: re.Pattern, *, cwd: Path = ROOT, env: Variables = None) -> str:
+    """Run a test runner, show what it prints, and say how many tests passed; no test is a failure, so is a hang."""
+    arguments = [str(part) for part in command]
+    session.log(" ".join(arguments))
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    process = subprocess.Popen(
+        arguments, cwd=cwd, env=clean_environment(env), text=True, errors="replace", start_new_session=True, **pipes
+    )
+    watch = threading.Timer(LANE_MINUTES * 60, stop, (process,))
+    watch.start()
+    passed = 0
+    try:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            if found := counted.search(line):
+                passed += int(next(filter(None, found.groups())))
+        code = process.wait()
+    finally:
+        watch.cancel()
+        if process.poll() is None:
+            stop(process)
+    if code:
+        raise CommandFailed(f"failed with exit code {code} ({passed} passed)")
+    if not passed:
+        raise CommandFailed("no test was executed")
+    return f"{passed} passed"
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """End a hanging lane: SIGABRT makes faulthandler print every thread's stack, SIGKILL ends what is left."""
+    if os.name == "nt":
+        process.kill()
+        return
+    for number in (signal.SIGABRT, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+
+
+LAST_LINES: list[str] = []
+
+
+def report(name: str, where: str, result: str) -> None:
+    """Keep a lane's result for the very last lines of the run."""
+    ran = "ran on" if result.endswith("passed") else "FAILED on"
+    LAST_LINES.append(f"{name}: {ran} {where} — {result}")
+
+
+@atexit.register
+def print_last_lines() -> None:
+    sys.stderr.flush()
+    for line in LAST_LINES:
+        print(line, flush=True)
+
+
+# --------------------------------------------------------------------------------------------------------- environments
+
+
+def environment(session: nox.Session, name: str, *groups: str, python: str | None = None) -> Path:
+    """Make or refresh `.nox/NAME`: the locked packages of these groups, the shared core wheel, `oxyde` editable."""
+    wheel = core_wheel(session)
+    home = NOX / name
+    selected = [part for group in groups for part in ("--group", group)]
+    uv(
+        session,
+        *("sync", "--quiet", "--frozen", "--all-packages", "--no-install-workspace", "--no-default-groups", *selected),
+        *("--python", python or interpreters()[0][1]),
+        project_environment=home,
+    )
+    install = ("pip", "install", "--quiet", "--no-deps", "--no-index", "--python", str(venv_python(home)))
+    uv(session, *install, "--reinstall-package", "oxyde-core", str(wheel), "--editable", str(ORM))
+    return venv_python(home)
+
+
+def core_wheel(session: nox.Session) -> Path:
+    """The release wheel of the core for the present sources, built if there is none yet."""
+    digest = hashlib.sha256(subprocess.run(["rustc", "-vV"], check=True, capture_output=True).stdout)
+    for path in core_sources():
+        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+    folder = NOX / "wheels" / digest.hexdigest()[:16]
+    if not list(folder.glob("*.whl")):
+        home = NOX / "build"
+        only = ("sync", "--quiet", "--frozen", "--no-install-workspace", "--only-group", "build")
+        uv(session, *only, "--python", interpreters()[0][1], project_environment=home)
+        with tempfile.TemporaryDirectory(dir=NOX) as fresh:
+            command = ("build", "--release", "--locked", "--manifest-path", CORE / "Cargo.toml", "--out", fresh)
+            run(session, venv_python(home).parent / "maturin", *command, "--interpreter", venv_python(home))
+            shutil.rmtree(folder.parent, ignore_errors=True)  # wheels of sources that are gone
+            folder.mkdir(parents=True)
+            for wheel in Path(fresh).glob("*.whl"):
+                shutil.copy2(wheel, folder)
+    return next(folder.glob("*.whl"))
+
+
+def core_sources() -> list[Path]:
+    """Every file that goes into the core's wheel."""
+    single = [
+        ROOT / "Cargo.toml",
+        ROOT / "Cargo.lock",
+        CORE / "Cargo.toml",
+        CORE / "pyproject.toml",
+        CORE / "README.md",
+    ]
+    trees = [*(ROOT / "crates").rglob("*.rs"), *(ROOT / "crates").rglob("Cargo.toml"), *(CORE / "src").rglob("*.rs")]
+    python = [p for p in (CORE / "python").rglob("*") if p.suffix in {".py", ".pyi", ".typed"} or p.name == "py.typed"]
+    return sorted({*single, *trees, *python})
+
+
+def uv(session: nox.Session, *arguments: str, project_environment: Path | None = None) -> None:
+    """Run uv: the one beside nox, else the one on PATH."""
+    try:
+        from uv import find_uv_bin
+
+        executable = find_uv_bin()
+    except (ImportError, FileNotFoundError):
+        executable = shutil.which("uv") or session.error("uv is missing: use `python3 noxfile.py`, or `pip install uv`")
+    env = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
+    if project_environment is not None:
+        env["UV_PROJECT_ENVIRONMENT"] = str(project_environment)
+    run(session, executable, *arguments, env=env)
+
+
+def run(session: nox.Session, *command: object, env: Variables = None, silent: bool = False) -> None:
+    session.run(
+        *(str(part) for part in command),
+        env=clean_environment(env),
+        include_outer_env=False,
+        external=True,
+        silent=silent,
+    )
+
+
+def clean_environment(extra: Variables = None) -> dict[str, str]:
+    """The caller's variables without those by which an activated environment would leak in."""
+    leaks = {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON"}
+    return {key: value for key, value in os.environ.items() if key not in leaks} | (extra or {})
+
+
+def venv_python(home: Path) -> Path:
+    return home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+# --------------------------------------------------------------------------------------------------------- interpreters
+
+_found: list[tuple[str, str]] = []
+PROBE = """
+import json, platform, sys, sysconfig
+free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+print(json.dumps([sys.implementation.name, free_threaded, platform.python_version(), sys.executable]))
+"""
+
+
+def interpreters() -> list[tuple[str, str]]:
+    """One CPython per minor version from 3.11, as (version, executable), lowest first. Found by starting them."""
+    if not _found:
+        best: dict[str, tuple[str, str]] = {}
+        for candidate in candidates():
+            with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
+                command, env = [candidate, "-c", PROBE], clean_environment()
+                answer = subprocess.run(command, capture_output=True, timeout=30, check=True, env=env)
+                implementation, free_threaded, version, executable = json.loads(answer.stdout)
+                minor = tuple(map(int, re.findall(r"\d+", version)[:2]))
+                if implementation == "cpython" and not free_threaded and minor[0] == 3 and minor[1] in MINORS:
+                    best.setdefault("{}.{}".format(*minor), (version, executable))
+        _found.extend(sorted(best.values(), key=lambda item: [int(n) for n in re.findall(r"\d+", item[0])]))
+    return _found
+
+
+def candidates() -> Iterator[str]:
+    """Where a CPython may be: on PATH by its versioned name, in pyenv (whose shims may refuse to start), this one."""
+    for minor in MINORS:
+        if found := shutil.which(f"python3.{minor}"):
+            yield found
+    if root := os.environ.get("PYENV_ROOT") or (str(Path.home() / ".pyenv") if shutil.which("pyenv") else None):
+        yield from map(str, sorted(Path(root, "versions").glob("3.*/bin/python3"), reverse=True))
+    yield getattr(sys, "_base_executable", sys.executable)
