@@ -43,7 +43,7 @@ TEXTS = (
 
 class Colour(enum.Enum):
     RED = "red"
-    QUOTED = "it's \\ \"x\""
+    QUOTED = 'it\'s \\ "x"'
     EMPTY = ""
     ASTRAL = "𝔘"
 
@@ -125,8 +125,6 @@ class Kind:
     reads_back: Callable[[Any], Any] = lambda value: value
     ordered: bool = False
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
-    listed: bool = True
-    """Whether a list of it is an array (a list of anything else is JSON)."""
 
     def model(self) -> type[Model]:
         """A table with the type as a required column and as one that may be NULL; made anew by each call."""
@@ -164,7 +162,7 @@ NOON = datetime(2024, 2, 29, 12, 30, 15, 123456)
 SCALARS = (
     Kind("int", int, (0, 1, -1, 2**63 - 1, -(2**63), 2**31, 2**53 + 1), ordered=True),
     Kind("str", str, TEXTS, {"max_length": 255}),
-    Kind("text", str, (*TEXTS, "𝔘" * 70_000), {"db_type": "TEXT"}, listed=False),
+    Kind("text", str, (*TEXTS, "𝔘" * 70_000), {"db_type": "TEXT"}),
     Kind("float", float, (0.0, 0.1, -1.5, 1e22, 5e-324, math.nextafter(math.inf, 0), 2.0**53), ordered=True),
     Kind("bool", bool, (True, False)),
     Kind(
@@ -183,7 +181,7 @@ SCALARS = (
     Kind(
         "decimal_wide",
         Decimal,
-        (Decimal("9" * 19 + "." + "9" * 19), -Decimal("9" * 19 + "." + "9" * 19), Decimal("1E-19")),
+        (Decimal("9" * 19 + "." + "9" * 19), Decimal("-" + "9" * 19 + "." + "9" * 19), Decimal("1E-19")),
         {"max_digits": 38, "decimal_places": 19},
         ordered=True,
     ),
@@ -299,16 +297,17 @@ CONVERTED = (
     ),
 )
 
-ARRAYS = tuple(
-    Kind(
-        f"array_{kind.name}",
-        list[kind.annotation],
-        ([], list(kind.values), [kind.values[-1]]),
-        reads_back=lambda values, kind=kind: [kind.reads_back(value) for value in values],
-    )
-    for kind in SCALARS
-    if not kind.options
-) + (
+ARRAYS = (
+    *(
+        Kind(
+            f"array_{kind.name}",
+            list[kind.annotation],
+            ([], list(kind.values), [kind.values[-1]]),
+            reads_back=lambda values, kind=kind: [kind.reads_back(value) for value in values],
+        )
+        for kind in SCALARS
+        if not kind.options
+    ),
     Kind("array_optional", list[int | None], ([None], [1, None, 2])),
     Kind("array_optional_text", list[str | None], ([None, "", "a,b", '"q"', "{}", "NULL", "null"],)),
     Kind("array_ip", list[ipaddress.IPv4Address], ([ipaddress.IPv4Address("1.2.3.4")], [])),

@@ -11,6 +11,7 @@ import pytest
 from oxyde import AsyncDatabase
 from oxyde.db import registry
 
+from .harness import kill_the_rest
 from .programs.common import prepared, quiet
 
 
@@ -21,6 +22,12 @@ def clean_registry() -> Iterator[None]:
     yield
     registry.connections.clear()
     registry.connections.update(before)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    yield
+    kill_the_rest()
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from typing import Any
 PROGRAMS = Path(__file__).parent / "programs"
 SCALE = float(os.environ.get("OXYDE_FAULTS_SCALE", "1"))
 
+_started: list[subprocess.Popen[str]] = []
+
 # Only the standard library: starts in 30 ms.
 _OUTSIDE = """
 import json, sqlite3, sys
@@ -61,24 +63,34 @@ def start_program(name: str, path: str | Path, **options: Any) -> subprocess.Pop
     """Start ``programs/NAME.py`` with the path of a database and options."""
     # Unclosed things are reported, everything Python says goes to stderr, and a crash shows its stacks there.
     command = [sys.executable, "-X", "faulthandler", "-W", "default", str(PROGRAMS / f"{name}.py"), str(path)]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*command, json.dumps(options)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    _started.append(process)
+    return process
+
+
+def kill_the_rest() -> None:
+    """End what a failed test left running."""
+    while _started:
+        process = _started.pop()
+        if process.returncode is None:
+            process.kill()
+            process.communicate()
 
 
 def finish_program(process: subprocess.Popen[str], seconds: float = 60.0) -> Finished:
     """Wait for a script; one that hangs is stopped with the stacks of its threads as its stderr."""
-    with process:
-        try:
-            out, err = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGABRT)
-            out, err = process.communicate()
-            raise AssertionError(f"no end after {seconds} s\n{out}\n{err}") from None
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        out, err = process.communicate()
+        raise AssertionError(f"no end after {seconds} s\n{out}\n{err}") from None
     return Finished(process.returncode, out, err)
 
 
@@ -95,10 +107,13 @@ def outside(path: str | Path, *statements: str, timeout: float = 5.0) -> list[li
     return found
 
 
-def check_file(path: str | Path) -> None:
-    """Nobody holds a lock on the file, and it is whole."""
-    rows = outside(path, "BEGIN IMMEDIATE", "ROLLBACK", "PRAGMA integrity_check", timeout=0.0)
-    assert rows[2] == [["ok"]]
+def check_file(path: str | Path, *statements: str) -> list[list[Any]]:
+    """Nobody holds a lock on the file, and it is whole; returns the rows of further statements."""
+    _, _, checked, *rows = outside(
+        path, "BEGIN IMMEDIATE", "ROLLBACK", "PRAGMA integrity_check", *statements, timeout=0.0
+    )
+    assert checked == [["ok"]]
+    return rows
 
 
 class Holder:

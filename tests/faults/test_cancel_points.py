@@ -129,11 +129,12 @@ async def look_whole(database: AsyncDatabase, nonce: str) -> int:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["early", "late"])
-@pytest.mark.parametrize("where", ["file", "memory"])
+@pytest.mark.parametrize("where", ["file", "threads", "memory"])
 @pytest.mark.parametrize("name", OPERATIONS)
 async def test_every_suspension(opened: Any, path: Path, name: str, where: str, late: bool) -> None:
     run, rows = OPERATIONS[name]
-    database = await opened(":memory:" if where == "memory" else path, accounts=40)
+    inline = where != "threads"
+    database = await opened(":memory:" if where == "memory" else path, accounts=40, sqlite_inline=inline)
     await run("warm")
     outcomes = set()
     for k in itertools.count(1):
@@ -151,10 +152,11 @@ async def test_every_suspension(opened: Any, path: Path, name: str, where: str, 
             assert left == (rows if outcome == "committed" else 0), (k, outcome, left)
         else:
             assert left in (0, rows), (k, left)
-    assert k > 1
+    # On the calling thread, a single row takes no suspension.
+    assert k > 1 or where == "file"
     if name in ("transaction", "nested"):
         assert outcomes == {None, "committed"}
-    if where == "file":
+    if where != "memory":
         await database.disconnect()
         check_file(path)
 
@@ -195,7 +197,7 @@ async def test_a_savepoint_cancelled_alone(opened: Any) -> None:
 
 async def test_thrown_away(opened: Any, path: Path) -> None:
     """A coroutine that is closed while its operation runs: nobody waits, and the engine tidies up."""
-    database = await opened(accounts=40)
+    database = await opened(accounts=40, sqlite_inline=False)
     for name, (run, rows) in OPERATIONS.items():
         for k in range(1, 30):
             coroutine = run(nonce := f"{name} {k}")

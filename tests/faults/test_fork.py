@@ -47,7 +47,7 @@ def test_a_long_statement_in_flight(path: Path, when: str) -> None:
     if when == "reading":
         assert found["rows"] == [{"total": 3_000_000 * 3_000_001 // 2}]
     else:
-        assert outside(path, "SELECT count(*) FROM faults_entry WHERE nonce = 'big'") == [[[1]]]
+        assert outside(path, "SELECT count(*) FROM faults_entry WHERE nonce = 'long'") == [[[1]]]
     check_file(path)
 
 

@@ -1,6 +1,6 @@
-//! What a point look-up costs on the calling thread, and what the way through a thread costs.
+//! What a point look-up and single-row writes cost on the calling thread, and what the way through a thread costs.
 //!
-//! `cargo run --release -p oxyde-exec --example inline_cost`
+//! `cargo run --release -p oxyde-exec --example inline_cost [OFF|NORMAL|FULL]`
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,14 +12,93 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use oxyde_exec::dispatch::wait;
-use oxyde_exec::{Cells, Database, Inline, Job, Rows, SqliteConfig, Work};
+use oxyde_exec::{Cells, Database, Inline, Job, Outcome, Rows, SqliteConfig, Work};
 
 const ROUNDS: u32 = 200_000;
+
+/// With `synchronous` OFF and NORMAL the commit itself costs the same.
+fn writes(db: &Arc<Database>, columns: &[String]) {
+    let marks = vec!["?"; columns.len()].join(", ");
+    let insert = format!(
+        "INSERT INTO \"users\" ({}) VALUES ({marks})",
+        columns.join(", ")
+    );
+    let returning = format!("{insert} RETURNING \"users\".\"id\"");
+    let texts = |params: &mut Cells, round: u32| {
+        for column in columns {
+            params.push_text(&format!("{column} of {round}"));
+        }
+    };
+    let update = "UPDATE \"users\" SET \"c3\" = ? WHERE \"users\".\"id\" = ?";
+    let change = |params: &mut Cells, round: u32| {
+        params.push_text("another text");
+        params.push_int(i64::from(round % 10_000 + 1));
+    };
+    measure(db, "insert", &insert, texts);
+    measure(db, "insert returning id", &returning, texts);
+    measure(db, "update by key", update, change);
+    measure(
+        db,
+        "delete by key",
+        "DELETE FROM \"users\" WHERE \"users\".\"id\" = ?",
+        |params, round| params.push_int(i64::from(20_000 + round)),
+    );
+}
+
+fn measure(db: &Arc<Database>, what: &str, sql: &str, fill: impl Fn(&mut Cells, u32)) {
+    let sql: Arc<str> = sql.into();
+    let thread = |round| {
+        let mut params = Cells::new();
+        fill(&mut params, round);
+        let work = Work::Statement {
+            sql: Arc::clone(&sql),
+            params,
+            read_only: false,
+            names: false,
+        };
+        wait(|sink| db.run(Job::new(work), None, sink)).0.unwrap();
+    };
+    let (mut params, mut out, mut times) = (Cells::new(), Outcome::default(), Vec::new());
+    let mut elsewhere = 0;
+    let start = Instant::now();
+    for round in 0..ROUNDS / 2 {
+        params.clear();
+        fill(&mut params, round);
+        let start = Instant::now();
+        let inline = db
+            .inline_write_lock()
+            .map(|mut guard| guard.run(&sql, &params, &mut out));
+        match inline {
+            Some(Inline::Done) => {}
+            None | Some(Inline::Busy | Inline::OverBudget) => {
+                elsewhere += 1;
+                thread(round);
+            }
+            other => panic!("{other:?}"),
+        }
+        times.push(start.elapsed());
+    }
+    let mean = start.elapsed().as_nanos() / u128::from(ROUNDS / 2);
+    times.sort_unstable();
+    println!(
+        "{what:<20} {mean:>6} ns inline; median {:?}, 99.9 % {:?}, longest {:?}; {elsewhere} not inline",
+        times[times.len() / 2],
+        times[times.len() * 999 / 1000],
+        times[times.len() - 1],
+    );
+    let start = Instant::now();
+    for round in 0..ROUNDS / 20 {
+        thread(ROUNDS / 2 + round);
+    }
+    let mean = start.elapsed().as_nanos() / u128::from(ROUNDS / 20);
+    println!("{:<20} {mean:>6} ns through a thread", "");
+}
 
 fn main() {
     let path = std::env::temp_dir().join(format!("oxyde-inline-{}.db", std::process::id()));
     let db = Database::sqlite(SqliteConfig {
         path: Some(path.clone()),
+        synchronous: std::env::args().nth(1).unwrap_or("NORMAL".into()),
         ..SqliteConfig::default()
     })
     .unwrap();
@@ -97,6 +176,7 @@ fn main() {
         "through a thread:    {:>6} ns",
         start.elapsed().as_nanos() / u128::from(ROUNDS / 10)
     );
+    writes(&db, &columns);
     wait(|sink| db.close(None, sink)).0.unwrap();
     for suffix in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(format!("{}{suffix}", path.display()));

@@ -113,6 +113,17 @@ impl Core {
         });
     }
 
+    /// Lends an idle connection of `lane` now or not at all; waits for nothing, not even for the state's lock. `take`
+    /// is called under that lock. Who gets the connection ends with `give_back`.
+    pub(crate) fn try_lend<T>(
+        &self,
+        lane: Lane,
+        take: impl FnOnce(ConnId) -> Option<T>,
+    ) -> Option<T> {
+        let mut state = self.state.try_lock().ok()?;
+        state.pool(lane)?.lend(Instant::now(), LoopId::ANY, take)
+    }
+
     /// A waiter whose flag is set leaves its queue; does nothing for a job that runs.
     pub(crate) fn cancel_waiting(self: &Arc<Self>, flag: &CancelFlag) {
         let ticket = Ticket(flag.ticket());

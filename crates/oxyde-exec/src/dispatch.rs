@@ -23,6 +23,7 @@ use crate::registry;
 use crate::sqlite::config::{Checked, SqliteConfig};
 use crate::sqlite::engine::SqliteEngine;
 use crate::sqlite::inline::InlineGuard;
+use crate::sqlite::inline_write::InlineWriteGuard;
 use crate::waiter::{Waiter, answer};
 
 pub struct Database {
@@ -198,6 +199,18 @@ impl Database {
     /// lock held; `None`: use `run`.
     pub fn inline_lock(&self) -> Option<InlineGuard<'_>> {
         self.link().sqlite.as_deref()?.inline()?.try_take()
+    }
+
+    /// The right to run one single-row write on the calling thread, outside of any transaction. Never blocks, like
+    /// `inline_lock`. `None`: use `run`.
+    pub fn inline_write_lock(&self) -> Option<InlineWriteGuard<'_>> {
+        let link = self.link();
+        let engine = link.sqlite.as_deref()?;
+        let core = &link.core;
+        core.try_lend(Lane::Write, |id| {
+            let (conn, pass) = engine.try_lend(id)?;
+            Some(InlineWriteGuard::new(core, engine, id, conn, pass))
+        })
     }
 
     /// A transaction; nothing happens before its `begin`.

@@ -86,7 +86,7 @@ pub enum Work {
         sql: Arc<str>,
         params: Cells,
         width: usize,
-        returning: bool,
+        returning: Returning,
     },
     /// Several statements, all or none.
     Script(Vec<String>),
@@ -106,6 +106,19 @@ impl Work {
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Commit | Self::Rollback | Self::Reset)
     }
+}
+
+/// What comes back from the rows of a [`Work::Bulk`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Returning {
+    Nothing,
+    /// The rows that the statement returns.
+    Rows,
+    /// The number of each inserted row as the only column, for a statement that returns nothing. `check` is a query
+    /// that answers 1 if the row inserted last has that number as its key.
+    RowNumbers {
+        check: Arc<str>,
+    },
 }
 
 /// What the database said about the connection's transaction after the job.

@@ -150,6 +150,10 @@ impl ExecError {
         if code == 1 && message.starts_with("oxyde_") {
             rule.kind = ErrorKind::Data;
         }
+        // What ON DELETE RESTRICT refuses comes with the code of a trigger.
+        if code == 1811 && message.starts_with("FOREIGN KEY constraint failed") {
+            rule.kind = ErrorKind::ForeignKey;
+        }
         let mut error = Self::ruled(rule, message);
         error.code = Some(Code::Number(i64::from(code)));
         let parts = error_table::sqlite_names(&error.message);

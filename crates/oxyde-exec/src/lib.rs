@@ -27,10 +27,11 @@ pub use cells::{Cell, CellRef, Cells, Rows};
 pub use dispatch::Database;
 pub use engine::{
     BeginMode, CancelFlag, CancelReason, Caps, Completion, ConnId, Done, Engine, Job, Lane, LoopId,
-    Outcome, Sink, Stats, Tag, TxStatus, Work,
+    Outcome, Returning, Sink, Stats, Tag, TxStatus, Work,
 };
 pub use error::{Code, Effect, ErrorInfo, ErrorKind, ExecError};
 pub use lease::{Lease, LeaseStatus};
 pub use registry::{fork_child, fork_parent, fork_prepare, shutdown_all};
 pub use sqlite::config::SqliteConfig;
 pub use sqlite::inline::{Inline, InlineGuard};
+pub use sqlite::inline_write::InlineWriteGuard;

@@ -157,6 +157,27 @@ impl Pool {
         }
     }
 
+    /// An idle connection for a borrower who would not wait and passes nobody by. `take` has the last word; without
+    /// its consent nothing has happened.
+    pub fn lend<T>(
+        &mut self,
+        now: Instant,
+        loop_id: LoopId,
+        take: impl FnOnce(ConnId) -> Option<T>,
+    ) -> Option<T> {
+        if self.closing || !self.waiting.is_empty() {
+            return None;
+        }
+        let number = *self.idle.get(&loop_id)?.last()?;
+        let taken = take(ConnId {
+            lane: self.lane,
+            number,
+        })?;
+        self.pop_idle(loop_id);
+        self.make_busy(now, number);
+        Some(taken)
+    }
+
     /// A waiter no longer wants a connection; false if the ticket does not wait (any more).
     pub fn cancel(&mut self, now: Instant, ticket: Ticket, out: &mut Vec<Action>) -> bool {
         let waited = self.remove_waiter(ticket);
@@ -402,10 +423,7 @@ impl Pool {
     }
 
     fn grant(&mut self, now: Instant, ticket: Ticket, number: u64, out: &mut Vec<Action>) {
-        if let Some(entry) = self.conns.get_mut(&number) {
-            entry.state = State::Busy { since: now };
-            self.busy_total += 1;
-            self.acquired += 1;
+        if self.make_busy(now, number) {
             out.push(Action::Grant {
                 ticket,
                 conn: ConnId {
@@ -414,6 +432,16 @@ impl Pool {
                 },
             });
         }
+    }
+
+    fn make_busy(&mut self, now: Instant, number: u64) -> bool {
+        let Some(entry) = self.conns.get_mut(&number) else {
+            return false;
+        };
+        entry.state = State::Busy { since: now };
+        self.busy_total += 1;
+        self.acquired += 1;
+        true
     }
 
     fn order_open(&mut self, loop_id: LoopId, out: &mut Vec<Action>) {

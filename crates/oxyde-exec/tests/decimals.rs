@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use common::*;
-use oxyde_exec::{CellRef, Cells, Database, Work};
+use oxyde_exec::{CellRef, Cells, Database, Returning, Work};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -192,7 +192,7 @@ fn keys_sort_like_the_numbers() {
         sql: "INSERT INTO d VALUES (?)".into(),
         params,
         width: 1,
-        returning: false,
+        returning: Returning::Nothing,
     };
     assert_eq!(run(&db, work).unwrap().affected, count);
     let outcome = run(&db, read_work("SELECT CAST(x AS TEXT), hex(oxyde_decimal_key(x)) FROM d ORDER BY oxyde_decimal_key(x)", Cells::new()))
@@ -237,7 +237,7 @@ fn aggregates_agree_with_python_and_hostile_input_is_refused() {
             sql: "INSERT INTO d VALUES (?)".into(),
             params,
             width: 1,
-            returning: false,
+            returning: Returning::Nothing,
         },
     )
     .unwrap();

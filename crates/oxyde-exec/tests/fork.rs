@@ -11,14 +11,14 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
 use oxyde_exec::{
-    Cells, ErrorKind, Inline, Job, LeaseStatus, Rows, fork_child, fork_parent, fork_prepare,
-    shutdown_all,
+    Cells, ErrorKind, Inline, Job, LeaseStatus, Outcome, Rows, fork_child, fork_parent,
+    fork_prepare, shutdown_all,
 };
 
 /// Forks as Python's `os.fork` does; the child's exit code says whether `child` succeeded.
@@ -79,11 +79,36 @@ fn forks() {
         matches!(inline, Some(Inline::Done)).then(|| rows.get(0, 0).is_some())
     };
     assert_eq!(look_up(), Some(true));
+    let by_id: std::sync::Arc<str> = "UPDATE t SET n = n + 1 WHERE id = ?".into();
+    // On this thread if possible; true if it was.
+    let inline_write = || {
+        let mut out = Outcome::default();
+        let inline = file
+            .inline_write_lock()
+            .map(|mut guard| guard.run(&by_id, &ints(&[1]), &mut out));
+        match inline {
+            Some(Inline::Done) => Ok(true),
+            Some(Inline::Failed(error)) => Err(error),
+            _ => run(&file, write_work(&by_id, ints(&[1]))).map(|_| false),
+        }
+    };
 
     // Quiet: the file goes on in the child, the memory database cannot; both lock each other out as they should.
     fork(|| {
         exec(&file, increment).map_err(|error| error.to_string())?;
         expect(look_up() == Some(true), "inline look-up")?;
+        for _ in 0..100 {
+            // The first write of a log is not.
+            if inline_write().map_err(|error| error.to_string())? {
+                break;
+            }
+        }
+        expect(
+            inline_write().map_err(|error| error.to_string())?,
+            "inline write",
+        )?;
+        let undo = write_work("UPDATE t SET n = 1", Cells::new());
+        run(&file, undo).map_err(|error| error.to_string())?;
         let error = exec(&memory, increment).map_err(|error| (error.kind, error.message.clone()));
         expect(
             matches!(&error, Err((ErrorKind::Closed, message)) if message.contains("memory of the parent")),
@@ -146,13 +171,20 @@ fn forks() {
 
     // Under load: fork while other threads read and write.
     let stop = AtomicBool::new(false);
+    let written_inline = AtomicU32::new(0);
     let count = thread::scope(|scope| {
         let workers: Vec<_> = (0..3)
             .map(|_| {
                 scope.spawn(|| {
                     let mut count = 0;
                     while !stop.load(Ordering::Relaxed) {
-                        exec(&file, increment).unwrap();
+                        match count % 3 {
+                            0 => exec(&file, increment).map(drop).unwrap(),
+                            _ => {
+                                let inline = inline_write().unwrap();
+                                written_inline.fetch_add(u32::from(inline), Ordering::Relaxed);
+                            }
+                        }
                         assert!(int(&file, "SELECT n FROM t") > 0);
                         look_up();
                         count += 1;
@@ -176,6 +208,24 @@ fn forks() {
             .sum::<i64>()
     });
     assert_eq!(int(&file, "SELECT n FROM t"), 4 + count);
+    assert!(written_inline.load(Ordering::Relaxed) > 0);
+
+    // A write on the calling thread that has not ended: like any other statement.
+    while !inline_write().unwrap() {}
+    let before = int(&file, "SELECT n FROM t");
+    let mut guard = file.inline_write_lock().unwrap();
+    fork(|| {
+        let error = exec(&file, increment).map_err(|error| error.message.clone());
+        expect(
+            matches!(&error, Err(message) if message.contains("statement was running")),
+            &format!("{error:?}"),
+        )
+    });
+    let mut out = Outcome::default();
+    let inline = guard.run(&by_id, &ints(&[1]), &mut out);
+    assert!(matches!(inline, Inline::Done));
+    drop(guard);
+    assert_eq!(int(&file, "SELECT n FROM t"), before + 1);
 
     // A statement that does not stop in time: refused in the child, undisturbed in the parent.
     let (sender, receiver) = crossbeam_channel::bounded(1);

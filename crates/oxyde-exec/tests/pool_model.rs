@@ -16,11 +16,25 @@ use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Acquire { loop_id: u64, deadline: Option<u64> },
+    Acquire {
+        loop_id: u64,
+        deadline: Option<u64>,
+    },
+    /// At once or not at all; whoever would lend it may refuse.
+    Lend {
+        loop_id: u64,
+        willing: bool,
+    },
     Cancel(usize),
-    Open { nth: usize, fails: bool },
+    Open {
+        nth: usize,
+        fails: bool,
+    },
     Close(usize),
-    Release { nth: usize, alive: bool },
+    Release {
+        nth: usize,
+        alive: bool,
+    },
     Discard(usize),
     LoopClosed(u64),
     Wait(u64),
@@ -30,6 +44,8 @@ fn step(loops: u64) -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (1..=loops, proptest::option::of(0..2_000_u64))
             .prop_map(|(loop_id, deadline)| Step::Acquire { loop_id, deadline }),
+        3 => (1..=loops, proptest::bool::weighted(0.8))
+            .prop_map(|(loop_id, willing)| Step::Lend { loop_id, willing }),
         2 => any::<usize>().prop_map(Step::Cancel),
         6 => (any::<usize>(), proptest::bool::weighted(0.15)).prop_map(|(nth, fails)| Step::Open { nth, fails }),
         3 => any::<usize>().prop_map(Step::Close),
@@ -195,6 +211,27 @@ impl Model {
                 let loop_id = LoopId(loop_id);
                 self.waiting.insert(ticket, (loop_id, deadline));
                 self.event(|pool, now, out| pool.acquire(now, ticket, loop_id, deadline, out));
+            }
+            Step::Lend { loop_id, willing } => {
+                let loop_id = LoopId(loop_id);
+                let mut asked = None;
+                let lent = self.pool.lend(self.now, loop_id, |conn| {
+                    asked = Some(conn);
+                    willing.then_some(conn)
+                });
+                assert_eq!(lent.is_some(), willing && asked.is_some());
+                if let Some(conn) = asked {
+                    assert!(self.waiting.is_empty(), "somebody was passed by");
+                    assert_eq!(self.alive.get(&conn), Some(&loop_id));
+                    assert!(!self.closing.iter().any(|(other, _)| *other == conn));
+                    assert!(!self.held.contains_key(&conn));
+                }
+                if let Some(conn) = lent {
+                    // Nobody waited for it: no ticket of the model's.
+                    self.held.insert(conn, Ticket(0));
+                    self.grants += 1;
+                }
+                self.check();
             }
             Step::Cancel(nth) => {
                 let ticket = Ticket(1 + nth as u64 % self.next);
@@ -367,6 +404,7 @@ proptest! {
         for step in &steps {
             let step = match step.clone() {
                 Step::Acquire { loop_id, deadline } => Step::Acquire { loop_id: (loop_id - 1) % loops + 1, deadline },
+                Step::Lend { loop_id, willing } => Step::Lend { loop_id: (loop_id - 1) % loops + 1, willing },
                 Step::LoopClosed(_) if loops == 1 => continue,
                 other => other,
             };

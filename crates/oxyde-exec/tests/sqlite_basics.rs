@@ -10,7 +10,7 @@ mod common;
 
 use common::*;
 use oxyde_exec::dispatch::wait;
-use oxyde_exec::{CellRef, Cells, Code, Database, ErrorKind, Job, SqliteConfig, Work};
+use oxyde_exec::{CellRef, Cells, Code, Database, ErrorKind, Job, Returning, SqliteConfig, Work};
 
 #[test]
 fn connect_reports_the_version() {
@@ -238,7 +238,11 @@ fn bulk_is_atomic_and_returns_rows() {
         .into(),
         params,
         width: 2,
-        returning,
+        returning: if returning {
+            Returning::Rows
+        } else {
+            Returning::Nothing
+        },
     };
     let outcome = run(&db, bulk(params, true)).unwrap();
     assert_eq!((outcome.affected, outcome.rows.rows()), (10_000, 10_000));
@@ -279,16 +283,43 @@ fn bulk_is_atomic_and_returns_rows() {
         sql: "INSERT INTO t (n, s) VALUES (?, ?)".into(),
         params: ints(&[1, 2, 3]),
         width: 2,
-        returning: false,
+        returning: Returning::Nothing,
     };
     assert_eq!(run(&db, odd).unwrap_err().kind, ErrorKind::Internal);
     let none = Work::Bulk {
         sql: "INSERT INTO t (n, s) VALUES (?, ?)".into(),
         params: Cells::new(),
         width: 2,
-        returning: true,
+        returning: Returning::Rows,
     };
     assert_eq!(run(&db, none).unwrap().rows.rows(), 0);
+
+    // Without RETURNING the numbers of the rows do, where they are the key.
+    let numbered = |table: &str, check: &str| {
+        let mut params = Cells::new();
+        for n in [40_000, 40_001] {
+            params.push_int(n);
+        }
+        let work = Work::Bulk {
+            sql: format!("INSERT INTO {table} (n) VALUES (?)").into(),
+            params,
+            width: 1,
+            returning: Returning::RowNumbers {
+                check: check.into(),
+            },
+        };
+        run(&db, work)
+    };
+    let check = "SELECT id IS rowid FROM t WHERE rowid = last_insert_rowid()";
+    let outcome = numbered("t", check).unwrap();
+    let last = int(&db, "SELECT id FROM t WHERE n = 40001");
+    assert_eq!(outcome.rows.get(0, 0), Some(CellRef::Int(last - 1)));
+    assert_eq!(outcome.rows.get(1, 0), Some(CellRef::Int(last)));
+    // A BIGINT key is no row number: such rows would have no key at all, so none is inserted.
+    exec(&db, "CREATE TABLE odd (id BIGINT PRIMARY KEY, n INTEGER)").unwrap();
+    let check = "SELECT id IS rowid FROM odd WHERE rowid = last_insert_rowid()";
+    assert_eq!(numbered("odd", check).unwrap_err().kind, ErrorKind::Data);
+    assert_eq!(int(&db, "SELECT count(*) FROM odd"), 0);
 }
 
 #[test]

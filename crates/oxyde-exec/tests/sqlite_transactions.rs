@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use oxyde_exec::dispatch::wait;
-use oxyde_exec::{BeginMode, Cells, Database, ErrorKind, Job, LeaseStatus, TxStatus, Work};
+use oxyde_exec::{
+    BeginMode, Cells, Database, ErrorKind, Job, LeaseStatus, Returning, TxStatus, Work,
+};
 
 fn table(db: &Arc<Database>) {
     exec(
@@ -557,7 +559,7 @@ fn a_bulk_is_cancelled_between_rows() {
         sql: "INSERT INTO b VALUES (?)".into(),
         params: ints(&(0..3_000_000).collect::<Vec<_>>()),
         width: 1,
-        returning: false,
+        returning: Returning::Nothing,
     };
     let (sender, receiver) = crossbeam_channel::bounded(1);
     db.run(

@@ -37,7 +37,12 @@ impl Statement {
             .map_err(|e| errors::from_compile(py, &e))?;
         Ok(Self {
             sql: Arc::from(plan.sql.as_str()),
-            inline: AtomicBool::new(plan.kind == StatementKind::Select && plan.returns_rows),
+            inline: AtomicBool::new(match plan.kind {
+                StatementKind::Select => plan.returns_rows,
+                StatementKind::Insert | StatementKind::Update | StatementKind::Delete => {
+                    plan.bulk.is_none()
+                }
+            }),
             notes: extracted.notes,
             plan,
         })

@@ -245,11 +245,12 @@ impl Hub {
             .collect();
         let leases = std::mem::take(&mut *lock(&self.leases));
         py.detach(|| {
-            for lease in leases.iter().filter_map(Weak::upgrade) {
-                lease.abandon();
-            }
+            // First the waiting: what a transaction holds must not go to a statement that nobody waits for.
             for stop in stops {
                 stop.now();
+            }
+            for lease in leases.iter().filter_map(Weak::upgrade) {
+                lease.abandon();
             }
         });
     }
@@ -288,6 +289,9 @@ impl Hub {
     /// Called by the loop when answers wait.
     fn drain(&self, py: Python<'_>) {
         self.queue.waker.clear();
+        if lifecycle::is_left_behind() {
+            return;
+        }
         crate::fairness::made_a_trip();
         let answers = std::mem::take(&mut *lock(&self.queue.inbox));
         for answer in answers {

@@ -1,6 +1,6 @@
 //! `_core.Database`: one call from Python per operation.
 //!
-//! A call looks its shape up, encodes the parameters, and either answers on the spot (SQLite point look-ups) or
+//! A call looks its shape up, encodes the parameters, and either answers on the spot (single rows on SQLite) or
 //! hands a job to the engine and answers a [`Pending`]. Nothing here waits.
 
 use std::cell::RefCell;
@@ -9,14 +9,15 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use oxyde_exec::{BeginMode, CancelFlag, Cells, Inline, Job, Outcome, Rows, Sink, Work};
+use oxyde_exec::{BeginMode, CancelFlag, Cells, Inline, Job, Outcome, Returning, Sink, Work};
 use oxyde_sql::{BulkForm, Dialect, StatementKind, Version};
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PySequence, PyTuple};
+use pyo3::types::{PyDict, PyList, PySequence, PyString, PyTuple, PyType};
 
 use crate::bind::{self, Target};
-use crate::bulk;
+use crate::bulk::{self, Fill, Uniform};
 use crate::cache::{PlanCache, Statement};
 use crate::completion::{self, Hub, lock};
 use crate::config::{self, Waits};
@@ -39,9 +40,17 @@ pub struct Database {
     inline: bool,
 }
 
+/// Class, automatic key, load state, slot of the load state.
+type FillArguments<'py> = (
+    Bound<'py, PyType>,
+    Option<Bound<'py, PyString>>,
+    Bound<'py, PyAny>,
+    Bound<'py, PyAny>,
+);
+
 thread_local! {
     /// Buffers of the inline path, kept between calls so that a look-up allocates nothing but its result.
-    static SCRATCH: RefCell<Option<(Cells, Rows)>> = const { RefCell::new(None) };
+    static SCRATCH: RefCell<Option<(Cells, Outcome)>> = const { RefCell::new(None) };
 }
 
 impl Database {
@@ -97,6 +106,9 @@ impl Database {
             flag,
         });
         let (future, sink) = Hub::operation(&hub, finish, stop.clone())?;
+        if lifecycle::is_left_behind() {
+            return Ok(Py::new(py, Pending::future(future, None))?.into_any());
+        }
         start(sink);
         if let Some(deadline) = self.engine.next_deadline() {
             Hub::arm(&hub, deadline)?;
@@ -104,39 +116,50 @@ impl Database {
         Ok(Py::new(py, Pending::future(future, stop))?.into_any())
     }
 
-    /// A point look-up on this thread; `None` when it has to go to a reader.
+    /// A point look-up or a write of a single row on this thread; `None` when it has to go to the engine's.
     fn try_inline(
         &self,
         py: Python<'_>,
         statement: &Statement,
-        loader: &Loader,
+        loader: Option<&Loader>,
         params: &Cells,
-        rows: &mut Rows,
+        out: &mut Outcome,
     ) -> PyResult<Option<Py<PyAny>>> {
-        // The lock is only tried: waiting for it with the GIL held could wait for a thread that wants the GIL.
-        let Some(mut guard) = self.engine.inline_lock() else {
-            return Ok(None);
+        let sql = &statement.sql;
+        // Locks are only tried: waiting for one with the GIL held could wait for a thread that wants the GIL. They are
+        // given back without it, too (by the end of the closures): that may start the work of somebody who waits.
+        let inline = if statement.plan.kind == StatementKind::Select {
+            let rows = &mut out.rows;
+            self.engine
+                .inline_lock()
+                .map(|mut guard| py.detach(move || guard.run(sql, params, rows)))
+        } else {
+            // A look-up without a loop does no harm, a write would have happened.
+            completion::running_loop(py)?;
+            let out = &mut *out;
+            self.engine
+                .inline_write_lock()
+                .map(|mut guard| py.detach(move || guard.run(sql, params, out)))
         };
-        let answer = py.detach(|| {
-            let answer = guard.run(&statement.sql, params, rows);
-            drop(guard);
-            answer
-        });
-        match answer {
-            Inline::Done => {
-                let list = hydrate::rows(py, loader, rows)?.unbind();
-                if fairness::trip_is_due() {
-                    return Ok(Some(Py::new(py, Pending::yielding(list))?.into_any()));
+        let answer = match inline {
+            Some(Inline::Done) => match loader {
+                Some(loader) if statement.plan.returns_rows => {
+                    hydrate::rows(py, loader, &out.rows).map(Bound::unbind)
                 }
-                Ok(Some(list))
-            }
-            Inline::Busy | Inline::OverBudget => Ok(None),
-            Inline::NotEligible => {
+                _ => out.affected.into_py_any(py),
+            },
+            Some(Inline::Failed(error)) => Err(errors::from_exec(py, &error, Some(sql))),
+            Some(Inline::NotEligible) => {
                 statement.inline.store(false, Ordering::Relaxed);
-                Ok(None)
+                return Ok(None);
             }
-            Inline::Failed(error) => Err(errors::from_exec(py, &error, Some(&statement.sql))),
+            None | Some(Inline::Busy | Inline::OverBudget) => return Ok(None),
+        };
+        if fairness::trip_is_due() {
+            let pending = Pending::yielding(py, answer);
+            return Ok(Some(Py::new(py, pending)?.into_any()));
         }
+        answer.map(Some)
     }
 }
 
@@ -223,28 +246,33 @@ impl Database {
             .get(shape, self.dialect, self.version_or_oldest())?;
         let statement = statement.get();
         let timeout = timeout.map(config::seconds).transpose()?;
-        if let Some(loader) = loader
-            && self.inline
+        let read_only = statement.plan.kind == StatementKind::Select;
+        let inline = self.inline
             && lease.is_none()
-            && statement.inline.load(Ordering::Relaxed)
-        {
-            let (mut cells, mut rows) = SCRATCH.take().unwrap_or_default();
+            && (loader.is_some() || !read_only)
+            && statement.inline.load(Ordering::Relaxed);
+        let cells = if inline {
+            let (mut cells, mut out) = SCRATCH.take().unwrap_or_default();
             cells.clear();
-            let answer = statement
-                .encode(params, &mut cells)
-                .and_then(|()| self.try_inline(py, statement, loader.get(), &cells, &mut rows));
-            // Re-encoding for a reader is rare and cheap beside the trip.
-            SCRATCH.replace(Some((cells, rows)));
-            if let Some(list) = answer? {
-                return Ok(list);
+            let answer = statement.encode(params, &mut cells).and_then(|()| {
+                let loader = loader.map(|loader| loader.get());
+                self.try_inline(py, statement, loader, &cells, &mut out)
+            });
+            if let Some(answer) = answer.transpose() {
+                SCRATCH.replace(Some((cells, out)));
+                return answer;
             }
-        }
-        let mut cells = Cells::with_capacity(statement.plan.binds.len(), 0);
-        statement.encode(params, &mut cells)?;
+            SCRATCH.replace(Some((Cells::new(), out)));
+            cells
+        } else {
+            let mut cells = Cells::with_capacity(statement.plan.binds.len(), 0);
+            statement.encode(params, &mut cells)?;
+            cells
+        };
         let work = Work::Statement {
             sql: Arc::clone(&statement.sql),
             params: cells,
-            read_only: statement.plan.kind == StatementKind::Select,
+            read_only,
             names: false,
         };
         let finish = match loader {
@@ -257,7 +285,10 @@ impl Database {
     }
 
     /// Inserts many rows, all or none. Values are read from tuples, dicts or instances by field name.
-    #[pyo3(signature = (shape, rows, fields, converters, loader=None, lease=None, timeout=None, params=None))]
+    ///
+    /// With `fill` — (class, automatic key or None, load state, its slot) — the rows are new instances of one class
+    /// that get what the database filled in; the answer is None if they do not all have the same fields.
+    #[pyo3(signature = (shape, rows, fields, converters, loader=None, lease=None, timeout=None, params=None, fill=None))]
     #[expect(
         clippy::too_many_arguments,
         reason = "the Python signature of the contract"
@@ -273,30 +304,64 @@ impl Database {
         lease: Option<&Bound<'_, Lease>>,
         timeout: Option<&Bound<'_, PyAny>>,
         params: Option<&Bound<'_, PyTuple>>,
+        fill: Option<FillArguments<'_>>,
     ) -> PyResult<Py<PyAny>> {
         let statement = self
             .plans
             .get(shape, self.dialect, self.version_or_oldest())?;
         let statement = statement.get();
-        if statement.plan.bulk != Some(BulkForm::PerRow) {
+        let Some(BulkForm::PerRow { key_check }) = &statement.plan.bulk else {
             return Err(errors::internal(
                 py,
                 "a bulk insert was compiled in a form that this engine does not run",
             ));
-        }
-        let width = statement.plan.binds.len();
-        let cells = bulk::encode(statement, rows, fields, converters, params)?;
-        let work = Work::Bulk {
-            sql: Arc::clone(&statement.sql),
-            params: cells,
-            width,
-            returning: statement.plan.returns_rows && loader.is_some(),
         };
-        let finish = match loader {
-            Some(loader) if statement.plan.returns_rows => {
-                Finish::Rows(loader.clone().unbind(), Arc::clone(&statement.sql))
-            }
-            _ => Finish::Affected(Arc::clone(&statement.sql)),
+        let (uniform, mark) = match fill {
+            Some((cls, automatic, state, slot)) => (
+                Some(Uniform::new(cls, automatic, rows, fields)?),
+                Some((state.unbind(), slot.unbind())),
+            ),
+            None => (None, None),
+        };
+        let Some(cells) = bulk::encode(
+            statement,
+            rows,
+            fields,
+            converters,
+            params,
+            uniform.as_ref(),
+        )?
+        else {
+            return Ok(py.None());
+        };
+        let sql = Arc::clone(&statement.sql);
+        let loader = loader
+            .filter(|_| statement.plan.returns_rows)
+            .map(|loader| loader.clone().unbind());
+        let work = Work::Bulk {
+            sql: Arc::clone(&sql),
+            params: cells,
+            width: statement.plan.binds.len(),
+            returning: match (&loader, key_check) {
+                (None, _) => Returning::Nothing,
+                (Some(_), None) => Returning::Rows,
+                (Some(_), Some(check)) => Returning::RowNumbers {
+                    check: Arc::from(check.as_str()),
+                },
+            },
+        };
+        let finish = match (mark, loader) {
+            (Some((state, state_slot)), loader) => Finish::Filled(
+                Fill {
+                    instances: rows.clone().unbind(),
+                    loader,
+                    state,
+                    state_slot,
+                },
+                sql,
+            ),
+            (None, Some(loader)) => Finish::Rows(loader, sql),
+            (None, None) => Finish::Affected(sql),
         };
         self.start(
             py,

@@ -7,6 +7,7 @@ use oxyde_exec::error::ExecError;
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 
+use crate::bulk::Fill;
 use crate::database::Database;
 use crate::errors;
 use crate::hydrate;
@@ -17,6 +18,8 @@ pub enum Finish {
     Rows(Py<Loader>, Arc<str>),
     /// The number of affected rows.
     Affected(Arc<str>),
+    /// New instances take over what their insert returned.
+    Filled(Fill, Arc<str>),
     /// Rows of raw SQL as dicts.
     Dicts(Arc<str>),
     /// Whether a transaction is still open, after one of its own statements.
@@ -29,7 +32,9 @@ pub enum Finish {
 impl Finish {
     fn sql(&self) -> Option<&str> {
         match self {
-            Self::Rows(_, sql) | Self::Affected(sql) | Self::Dicts(sql) => Some(sql),
+            Self::Rows(_, sql) | Self::Affected(sql) | Self::Filled(_, sql) | Self::Dicts(sql) => {
+                Some(sql)
+            }
             Self::Status | Self::Connected(_) | Self::Nothing => None,
         }
     }
@@ -48,8 +53,12 @@ impl Finish {
                 if gone()? {
                     return Ok(py.None());
                 }
-                hydrate::rows(py, loader.get(), &outcome.rows).map(Bound::unbind)
+                let list = hydrate::rows(py, loader.get(), &outcome.rows).map(Bound::unbind);
+                outcome.rows.cells.give_back();
+                list
             }
+            // Even if nobody waits any more: the rows are stored, and the instances say so.
+            Self::Filled(fill, _) => fill.apply(py, &outcome.rows).map(|()| py.None()),
             Self::Affected(_) => outcome.affected.into_py_any(py),
             Self::Dicts(_) => {
                 if gone()? {

@@ -10,7 +10,7 @@ use oxyde_exec::cells::{CellRef, Cells, Rows};
 use pyo3::exceptions::{PyException, PyKeyError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList};
 
 use crate::decode::{self, Unreadable};
 use crate::errors;
@@ -63,16 +63,29 @@ fn row<'py>(
             Some(output) => value(py, loader, output, cells, base, base),
             None => Ok(py.None().into_bound(py)),
         },
-        (None, Kind::Tuple) => {
-            let values = loader
-                .outputs
-                .iter()
-                .enumerate()
-                .map(|(i, output)| value(py, loader, output, cells, base, base + i));
-            Ok(PyTuple::new(py, values.collect::<PyResult<Vec<_>>>()?)?.into_any())
-        }
+        (None, Kind::Tuple) => tuple(py, loader, cells, base),
         (None, _) => Ok(dict(py, loader, cells, base)?.into_any()),
     }
+}
+
+fn tuple<'py>(
+    py: Python<'py>,
+    loader: &Loader,
+    cells: &Cells,
+    base: usize,
+) -> PyResult<Bound<'py, PyAny>> {
+    let Ok(width) = ffi::Py_ssize_t::try_from(loader.outputs.len()) else {
+        return Err(errors::internal(py, "too many columns"));
+    };
+    // SAFETY: a new tuple (or NULL with an exception set) that nobody else sees before all its items are set; on
+    // an error it is dropped with the rest as NULL, which its deallocator allows.
+    let tuple = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyTuple_New(width))? };
+    for ((index, output), position) in loader.outputs.iter().enumerate().zip(0..) {
+        let item = value(py, loader, output, cells, base, base + index)?;
+        // SAFETY: `position` is inside the tuple; the reference to `item` is handed over.
+        unsafe { ffi::PyTuple_SetItem(tuple.as_ptr(), position, item.into_ptr()) };
+    }
+    Ok(tuple)
 }
 
 fn dict<'py>(
@@ -183,8 +196,8 @@ fn set_slot(
     Ok(())
 }
 
-/// The value at `index`, decoded and converted.
-fn value<'py>(
+/// The value at `index`, decoded and converted; `base` is where its row begins.
+pub fn value<'py>(
     py: Python<'py>,
     loader: &Loader,
     output: &Output,

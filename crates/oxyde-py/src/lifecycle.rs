@@ -2,8 +2,12 @@
 //!
 //! At exit the engines' threads are stopped and joined before the interpreter is taken apart. Around a fork they
 //! stand still at a job boundary; the child forgets what it inherited and never closes it.
+//!
+//! A daemon thread may still run an event loop at exit. Its tasks are about to vanish in the middle of whatever they
+//! do, so from then on they get no answers: an error would only be one more thing on stderr that nobody asked for.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use oxyde_exec::Database;
@@ -16,6 +20,16 @@ static DATABASES: Mutex<Vec<Weak<Database>>> = Mutex::new(Vec::new());
 
 /// How long running work may take to end when the interpreter exits.
 const AT_EXIT: Duration = Duration::from_secs(2);
+
+/// The thread in which the interpreter exits, once it does.
+static EXITING: OnceLock<ThreadId> = OnceLock::new();
+
+/// Whether the caller is a daemon thread of an interpreter that exits. (Exit handlers may still use a database.)
+pub fn is_left_behind() -> bool {
+    EXITING
+        .get()
+        .is_some_and(|exiting| *exiting != thread::current().id())
+}
 
 pub fn remember(database: &Arc<Database>) {
     let mut databases = lock(&DATABASES);
@@ -44,6 +58,7 @@ pub fn expire(py: Python<'_>, now: Instant) -> Option<Instant> {
 
 #[pyfunction]
 fn _at_exit(py: Python<'_>) {
+    let _ = EXITING.set(thread::current().id());
     py.detach(|| oxyde_exec::shutdown_all(AT_EXIT));
     completion::drop_all();
 }

@@ -13,8 +13,21 @@ use crate::completion::lock;
 enum State {
     /// A future that the loop's hub completes.
     Future(Py<PyAny>),
-    /// A result that is known, but goes through the loop once so that others get their turn.
-    Yield(Option<Py<PyAny>>),
+    /// A result or an exception that is known, but goes through the loop once so that others get their turn.
+    Yield(Option<Known>),
+}
+
+enum Known {
+    Result(Py<PyAny>),
+    Raised(Py<PyAny>),
+}
+
+impl Known {
+    fn object(&self) -> &Py<PyAny> {
+        match self {
+            Self::Result(value) | Self::Raised(value) => value,
+        }
+    }
 }
 
 /// How to stop an operation.
@@ -47,9 +60,13 @@ impl Pending {
         }
     }
 
-    pub fn yielding(value: Py<PyAny>) -> Self {
+    pub fn yielding(py: Python<'_>, answer: PyResult<Py<PyAny>>) -> Self {
+        let known = match answer {
+            Ok(value) => Known::Result(value),
+            Err(error) => Known::Raised(error.into_value(py).into_any()),
+        };
         Self {
-            state: Mutex::new(State::Yield(Some(value))),
+            state: Mutex::new(State::Yield(Some(known))),
             stop: None,
         }
     }
@@ -92,7 +109,7 @@ impl Pending {
         };
         match &*state {
             State::Future(future) => visit.call(future),
-            State::Yield(value) => visit.call(value),
+            State::Yield(known) => visit.call(known.as_ref().map(Known::object)),
         }
     }
 
@@ -105,10 +122,10 @@ impl Pending {
     }
 }
 
-/// Yields to the loop once, then gives the value.
+/// Yields to the loop once, then gives the value or raises.
 #[pyclass(frozen, module = "oxyde_core._core")]
 struct Turn {
-    value: Mutex<(bool, Option<Py<PyAny>>)>,
+    value: Mutex<(bool, Option<Known>)>,
 }
 
 #[pymethods]
@@ -124,6 +141,10 @@ impl Turn {
             return Ok(py.None());
         }
         crate::fairness::made_a_trip();
-        Err(PyStopIteration::new_err((value.1.take(),)))
+        Err(match value.1.take() {
+            Some(Known::Raised(error)) => PyErr::from_value(error.into_bound(py)),
+            Some(Known::Result(result)) => PyStopIteration::new_err((result,)),
+            None => PyStopIteration::new_err(()),
+        })
     }
 }

@@ -18,6 +18,8 @@ pub struct Features {
     // Statements
     /// `INSERT … RETURNING`. MySQL has none; MariaDB since 10.5.
     pub insert_returning: bool,
+    /// An automatic key is the number of the row, which is known after an insert without asking: SQLite.
+    pub row_number_key: bool,
     /// `UPDATE … RETURNING`. Neither MySQL nor MariaDB has it.
     pub update_returning: bool,
     /// `DELETE … RETURNING`. MySQL has none; MariaDB has it for one table.
@@ -101,6 +103,7 @@ impl Features {
             version,
 
             insert_returning: !mysql,
+            row_number_key: sqlite,
             update_returning: postgres || sqlite,
             delete_returning: !mysql,
             on_conflict: postgres || sqlite,

@@ -115,7 +115,13 @@ pub enum StatementKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BulkForm {
     /// `Plan::sql` inserts one row and is run once per row.
-    PerRow,
+    PerRow {
+        /// If given, the statement has no RETURNING, which would cost as much
+        /// as the insert itself: the one column that is asked for is the
+        /// number of the inserted row. This query answers 1 for the last one
+        /// if that is true; a column that only looks like such a key exists.
+        key_check: Option<String>,
+    },
     /// `Plan::sql` inserts all rows; each row bind takes the array of one field's values.
     UnnestArrays,
     /// The statement is `head`, then `row` once per row joined by commas, then

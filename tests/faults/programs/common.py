@@ -10,8 +10,13 @@ from typing import Any
 
 from oxyde import AsyncDatabase, Field, Model, PoolSettings, create_tables
 
-# A reader that takes as long as it is left alone: some seconds for this many rows, stopped or not.
-LONG = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) SELECT sum(i) AS total FROM n"
+# Counts to `rows`: 100 ms for a million, minutes for two thousand million. A raw statement that begins with SELECT is a
+# reader's work; LONG_WRITE stores the same sum as an entry's part.
+LONG = (
+    "SELECT total FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) "
+    "SELECT sum(i) AS total FROM n)"
+)
+LONG_WRITE = "INSERT INTO faults_entry (nonce, part) " + LONG.replace("SELECT total", "SELECT 'long', total", 1)
 
 
 class Account(Model):
@@ -50,7 +55,9 @@ async def prepared(path: str, *, accounts: int = 0, balance: int = 100, **settin
     await database.connect()
     await create_tables(models=MODELS, if_not_exists=True)
     if accounts:
-        await Account.objects.bulk_create([Account(owner=f"owner-{n}", balance=balance) for n in range(1, accounts + 1)])
+        await Account.objects.bulk_create(
+            [Account(owner=f"owner-{n}", balance=balance) for n in range(1, accounts + 1)]
+        )
     return database
 
 

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from common import LONG, Account, Entry, arguments, database_at, prepared, quiet, report
+from common import LONG, LONG_WRITE, Account, Entry, arguments, database_at, prepared, quiet, report
 
 from oxyde import AsyncDatabase, atomic, execute_raw
 from oxyde.exceptions import OxydeError
@@ -251,9 +251,7 @@ def main() -> None:
         "grandchild": grandchild,
         "in a task": lambda: asyncio.run(in_a_task()),
         "reading": lambda: asyncio.run(busy(LONG.format(rows=3_000_000))),
-        "writing": lambda: asyncio.run(
-            busy("INSERT INTO faults_entry (nonce, part) " + LONG.format(rows=3_000_000).replace("sum(i)", "'big', sum(i)"))
-        ),
+        "writing": lambda: asyncio.run(busy(LONG_WRITE.format(rows=3_000_000))),
         "transaction": lambda: asyncio.run(transaction()),
         "memory": lambda: asyncio.run(memory()),
         "connecting": lambda: asyncio.run(connecting()),

@@ -25,7 +25,9 @@ async def main() -> None:
     await Account.objects.get(id=1)
     work = asyncio.create_task(execute_raw(LONG.format(rows=1_000_000)))
     await Entry.objects.create(nonce="x")
-    own = [os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{n}")]
+    own = [
+        os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{n}")
+    ]
     listed = subprocess.run([sys.executable, "-I", "-S", "-c", LIST], close_fds=False, capture_output=True, check=True)
     await work
     await database.disconnect()

@@ -51,7 +51,7 @@ async def use(nonce: str, number: int = 3) -> None:
 
 def runs() -> dict[str, Any]:
     """Some runs are cancelled by their end: a task is still at work when the main coroutine returns."""
-    database = run(prepared(PATH, accounts=5))
+    database = run(prepared(PATH, accounts=5, max_connections=2))
 
     async def main(n: int) -> None:
         task = asyncio.create_task(execute_raw(LONG.format(rows=2_000_000_000))) if n % 5 == 0 else None
@@ -168,7 +168,7 @@ def abandoned() -> dict[str, Any]:
     async def waiter() -> None:
         await Entry.objects.create(nonce="waits for the writer")
 
-    for _ in range(3):
+    for n in range(3):
         loop = asyncio.new_event_loop()
         # The default handler would say "Task was destroyed but it is pending!".
         loop.set_exception_handler(lambda *_: None)
@@ -180,7 +180,7 @@ def abandoned() -> dict[str, Any]:
 
         async def main() -> None:
             async with asyncio.timeout(5):
-                await use("after")
+                await use(f"after {n}")  # noqa: B023 - runs before the next turn
 
         run(main())
     gc.collect()

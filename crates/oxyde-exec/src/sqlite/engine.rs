@@ -14,8 +14,8 @@ use crate::error::{ErrorKind, ExecError};
 use crate::sqlite::config::Checked;
 use crate::sqlite::inline::InlineHome;
 use crate::sqlite::jobs::too_late;
-use crate::sqlite::open::Source;
-use crate::sqlite::worker::{Command, Ending, Gate, Shared, Slot, lock};
+use crate::sqlite::open::{Conn, Source};
+use crate::sqlite::worker::{Command, Ending, Gate, Pass, Shared, Slot, lock};
 
 /// A point look-up beside a 60 ms query takes 0.1 ms with two reader threads, 61 ms with one; more do not help.
 const READER_THREADS: usize = 2;
@@ -69,6 +69,25 @@ impl SqliteEngine {
         self.shared.inline.as_ref()
     }
 
+    /// See `Database::inline_write_lock`; called under the pool's lock.
+    pub(crate) fn try_lend(&self, id: ConnId) -> Option<(Box<Conn>, Pass<'_>)> {
+        self.shared.inline.as_ref()?;
+        self.shared.try_lend(id)
+    }
+
+    /// The end of lending; `None` if the connection did not survive it.
+    pub(crate) fn take_back(&self, id: ConnId, conn: Option<Box<Conn>>) {
+        let Some(conn) = conn else {
+            lock(&self.shared.conns).remove(&id);
+            return;
+        };
+        let due = conn.log.is_due();
+        self.shared.put_back(id, Slot::Open(conn));
+        if due {
+            self.send(id.lane, Command::Checkpoint(id));
+        }
+    }
+
     fn send(&self, lane: Lane, command: Command) {
         if lane == Lane::Read {
             self.shared.reads.fetch_add(1, Ordering::Relaxed);
@@ -91,6 +110,8 @@ impl SqliteEngine {
             Command::Open(_, done) | Command::Start(_, _, done) | Command::Close(_, done) => {
                 done(completion)
             }
+            // The last connection of a file makes one when it is closed.
+            Command::Checkpoint(_) => {}
         }
     }
 

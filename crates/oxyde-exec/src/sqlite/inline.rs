@@ -21,6 +21,7 @@ use rusqlite::{Connection, StatementStatus};
 use crate::cells::{Cells, Rows};
 use crate::error::{ErrorKind, ExecError};
 use crate::sqlite::open::Source;
+use crate::sqlite::plan;
 use crate::sqlite::rows::{self, driver_error};
 use crate::sqlite::worker::lock;
 
@@ -227,7 +228,7 @@ impl InlineConn {
             return Err(Inline::Busy);
         };
         self.left.store(PLANNING_BUDGET, Ordering::Relaxed);
-        let eligible = eligible(db, sql).map_err(|_| Inline::NotEligible)?;
+        let eligible = plan::is_point_read(db, sql).map_err(|_| Inline::NotEligible)?;
         if self.verdicts.len() >= VERDICTS {
             self.verdicts.clear();
         }
@@ -255,66 +256,6 @@ fn look_up(db: &Connection, sql: &str, params: &Cells, out: &mut Rows) -> Result
     rows::bind(&mut statement, params.iter()).map_err(Failure::Ours)?;
     out.width = rows::step(&mut statement, Some(&mut out.cells)).map_err(Failure::Driver)?;
     Ok(statement.reset_status(StatementStatus::RePrepare) > 0)
-}
-
-/// Whether every step of the plan finds at most one row per row before it, by rowid or by a whole unique key.
-fn eligible(db: &Connection, sql: &str) -> rusqlite::Result<bool> {
-    if !db.prepare_cached(sql)?.readonly() {
-        return Ok(false);
-    }
-    let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
-    let mut steps = explain.raw_query();
-    let mut any = false;
-    while let Some(step) = steps.next()? {
-        let detail: String = step.get(3)?;
-        if !finds_one(db, &detail)? {
-            return Ok(false);
-        }
-        any = true;
-    }
-    Ok(any)
-}
-
-fn finds_one(db: &Connection, step: &str) -> rusqlite::Result<bool> {
-    let step = step.strip_suffix(" LEFT-JOIN").unwrap_or(step);
-    let Some(rest) = step.strip_prefix("SEARCH ") else {
-        return Ok(false);
-    };
-    if rest.ends_with(" USING INTEGER PRIMARY KEY (rowid=?)") {
-        return Ok(true);
-    }
-    let Some((head, terms)) = rest
-        .strip_suffix(')')
-        .and_then(|rest| rest.rsplit_once(" ("))
-    else {
-        return Ok(false);
-    };
-    let index = match head
-        .split_once(" USING COVERING INDEX ")
-        .or_else(|| head.split_once(" USING INDEX "))
-    {
-        Some((_, index)) => index,
-        None => return Ok(false),
-    };
-    let mut equalities: i64 = 0;
-    for term in terms.split(" AND ") {
-        if !term.ends_with("=?") {
-            return Ok(false);
-        }
-        equalities += 1;
-    }
-    let key: Option<(i64, i64)> = match db.query_row(
-        "SELECT list.\"unique\", (SELECT count(*) FROM pragma_index_info(schema.name)) \
-         FROM sqlite_schema AS schema, pragma_index_list(schema.tbl_name) AS list \
-         WHERE schema.type = 'index' AND schema.name = ?1 AND list.name = schema.name",
-        [index],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    ) {
-        Ok(key) => Some(key),
-        Err(rusqlite::Error::QueryReturnedNoRows) => None,
-        Err(error) => return Err(error),
-    };
-    Ok(key.is_some_and(|(unique, columns)| unique == 1 && columns == equalities))
 }
 
 impl fmt::Debug for InlineHome {

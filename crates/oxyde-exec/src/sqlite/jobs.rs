@@ -3,6 +3,7 @@
 //! Every completion carries what SQLite says about the transaction (`sqlite3_get_autocommit`): an interrupted write,
 //! a full disk or an I/O error roll the whole transaction back by themselves, and nothing else tells.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -11,7 +12,9 @@ use rusqlite::Connection;
 use rusqlite::fallible_iterator::FallibleIterator as _;
 
 use crate::cells::Cells;
-use crate::engine::{BeginMode, CancelReason, Completion, Job, Lane, Outcome, Tag, TxStatus, Work};
+use crate::engine::{
+    BeginMode, CancelReason, Completion, Job, Lane, Outcome, Returning, Tag, TxStatus, Work,
+};
 use crate::error::{ErrorKind, ExecError};
 use crate::sqlite::open::{Conn, Source};
 use crate::sqlite::rows::{self, driver_error};
@@ -32,6 +35,7 @@ pub(crate) fn perform(source: &Source, conn: &mut Conn, job: Job) -> Completion 
             result
         }
     };
+    conn.log.look();
     let autocommit = conn.db.is_autocommit();
     if autocommit && conn.query_only && conn.db.execute_batch("PRAGMA query_only=OFF").is_ok() {
         conn.query_only = false;
@@ -87,7 +91,7 @@ fn run(source: &Source, conn: &mut Conn, work: Work) -> Result<Outcome, ExecErro
             params,
             width,
             returning,
-        } => atomically(conn, |conn| bulk(conn, &sql, &params, width, returning)),
+        } => atomically(conn, |conn| bulk(conn, &sql, &params, width, &returning)),
         Work::Script(statements) => {
             conn.tainted |= statements.iter().any(|sql| taints(sql));
             atomically(conn, |conn| script(conn, &statements))
@@ -127,9 +131,15 @@ fn statement(conn: &Conn, sql: &str, params: &Cells, names: bool) -> Result<Outc
             "the text contains no statement",
         ));
     }
+    if names {
+        distinct(prepared.column_names())?;
+    }
     rows::bind(&mut prepared, params.iter())?;
     let before = db.total_changes();
     let mut outcome = Outcome::default();
+    if prepared.column_count() > 0 {
+        outcome.rows.cells = Cells::spare();
+    }
     let width = match rows::step(&mut prepared, Some(&mut outcome.rows.cells)) {
         Ok(width) => width,
         Err(error) => return Err(stopped(conn, &error)),
@@ -145,9 +155,21 @@ fn statement(conn: &Conn, sql: &str, params: &Cells, names: bool) -> Result<Outc
     Ok(outcome)
 }
 
+/// Rows of raw SQL become dicts, in which one of two columns of the same name would be lost.
+fn distinct<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), ExecError> {
+    let mut seen = HashSet::new();
+    match names.find(|name| !seen.insert(*name)) {
+        None => Ok(()),
+        Some(name) => Err(ExecError::new(
+            ErrorKind::Programming,
+            format!("two columns of the result are called {name:?}: give them names with AS"),
+        )),
+    }
+}
+
 /// `changes()` keeps the number of the last statement that changed rows, so statements that change none (DDL) have
 /// to be recognised by the total.
-fn affected_since(db: &Connection, before: u64) -> u64 {
+pub(crate) fn affected_since(db: &Connection, before: u64) -> u64 {
     if db.total_changes() == before {
         0
     } else {
@@ -160,7 +182,7 @@ fn bulk(
     sql: &str,
     params: &Cells,
     width: usize,
-    returning: bool,
+    returning: &Returning,
 ) -> Result<Outcome, ExecError> {
     rows::check(params)?;
     let count = params.len().checked_div(width).unwrap_or_default();
@@ -175,10 +197,10 @@ fn bulk(
         .prepare_cached(sql)
         .map_err(|error| stopped(conn, &error))?;
     let mut outcome = Outcome::default();
-    outcome.rows.width = if returning {
-        prepared.column_count()
-    } else {
-        0
+    outcome.rows.width = match returning {
+        Returning::Nothing => 0,
+        Returning::Rows => prepared.column_count(),
+        Returning::RowNumbers { .. } => 1,
     };
     for row in 0..count {
         if row % BULK_STEP == 0
@@ -191,19 +213,46 @@ fn bulk(
             params.slice(row.saturating_mul(width), width),
         )?;
         let before = db.total_changes();
-        let out = if returning {
-            Some(&mut outcome.rows.cells)
-        } else {
-            None
+        let out = match returning {
+            Returning::Rows => Some(&mut outcome.rows.cells),
+            Returning::Nothing | Returning::RowNumbers { .. } => None,
         };
         if let Err(error) = rows::step(&mut prepared, out) {
             return Err(stopped(conn, &error)
                 .with_detail(format!("row {} of {count}", row.saturating_add(1))));
         }
-        outcome.affected = outcome.affected.saturating_add(affected_since(db, before));
+        let affected = affected_since(db, before);
+        outcome.affected = outcome.affected.saturating_add(affected);
+        // A trigger may have ignored the row; then the number is that of an earlier one.
+        if affected > 0 && matches!(returning, Returning::RowNumbers { .. }) {
+            outcome.rows.cells.push_int(db.last_insert_rowid());
+        }
+    }
+    if let Returning::RowNumbers { check } = returning
+        && outcome.affected > 0
+    {
+        prove_key(conn, check)?;
     }
     outcome.last_insert_id = db.last_insert_rowid();
     Ok(outcome)
+}
+
+/// The key that was inserted last is the number of its row; else the column is no automatic key, whatever the model
+/// says, and the rows got none.
+fn prove_key(conn: &Conn, check: &str) -> Result<(), ExecError> {
+    let proved = conn
+        .db
+        .prepare_cached(check)
+        .and_then(|mut statement| statement.query_row([], |row| row.get::<_, bool>(0)))
+        .map_err(|error| stopped(conn, &error))?;
+    if proved {
+        return Ok(());
+    }
+    let error = ExecError::new(
+        ErrorKind::Data,
+        "the rows got no key: the key column does not number them",
+    );
+    Err(error.with_hint("only a column declared INTEGER PRIMARY KEY numbers its rows; give the keys, or change the table"))
 }
 
 fn script(conn: &Conn, statements: &[String]) -> Result<Outcome, ExecError> {

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! engine   queues and threads behind the Engine seam      worker   what a thread does; the table of connections
-//! jobs     work → completion on one connection            inline   point look-ups on the calling thread
-//! open     flags, pragmas, callbacks of a connection      watch    how running SQL is stopped
+//! jobs     work → completion on one connection            inline, inline_write   look-ups and writes of single rows
+//! open     flags, pragmas, callbacks of a connection          on the calling thread; plan says which
+//! log      the write-ahead log's checkpoints              watch    how running SQL is stopped
 //! rows     values in, rows out, driver errors             functions, decimal   the registered SQL functions
 //! ```
 
@@ -12,8 +13,11 @@ pub(crate) mod decimal;
 pub(crate) mod engine;
 pub(crate) mod functions;
 pub(crate) mod inline;
+pub(crate) mod inline_write;
 mod jobs;
+mod log;
 mod open;
+mod plan;
 mod rows;
 mod watch;
 mod worker;

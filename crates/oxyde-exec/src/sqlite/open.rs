@@ -14,6 +14,8 @@ use crate::engine::Lane;
 use crate::error::{ErrorKind, ExecError};
 use crate::sqlite::config::{Checked, OpenMode};
 use crate::sqlite::functions;
+use crate::sqlite::inline_write::Verdicts;
+use crate::sqlite::log::Log;
 use crate::sqlite::rows::{self, driver_error};
 use crate::sqlite::watch::{PROGRESS_STEP, Watch};
 
@@ -36,6 +38,9 @@ pub(crate) struct Conn {
     /// `PRAGMA query_only` holds until the end of the transaction.
     pub query_only: bool,
     pub tainted: bool,
+    pub log: Log,
+    /// Of writes on the callers' threads; `None` where there are none.
+    pub verdicts: Option<Verdicts>,
 }
 
 impl Conn {
@@ -66,12 +71,25 @@ impl Source {
         let on_progress = Arc::clone(&watch);
         db.busy_handler(Some(move |attempt| on_busy.wait_for_lock(attempt)))
             .map_err(|error| driver_error(&error))?;
-        db.progress_handler(PROGRESS_STEP, Some(move || on_progress.stop().is_some()))
+        db.progress_handler(PROGRESS_STEP, Some(move || on_progress.interrupts()))
             .map_err(|error| driver_error(&error))?;
         self.prepare(&db, lane)
             .map_err(|error| self.explain(&error))?;
+        let (mut log, mut verdicts) = (Log::default(), None);
         if lane == Lane::Write {
             self.initialised.store(true, Ordering::Release);
+            if !self.is_memory() {
+                let (logs, syncs) = commits_how(&db).map_err(|error| self.explain(&error))?;
+                if logs {
+                    log = Log::watch(&mut db).map_err(|error| self.explain(&error))?;
+                }
+                if self.checked.config.inline && !syncs {
+                    // Not just while a plan is looked at: a change expires all prepared statements.
+                    db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRIGGER_EQP, true)
+                        .map_err(|error| self.explain(&error))?;
+                    verdicts = Some(Verdicts::default());
+                }
+            }
         }
         Ok(Conn {
             db,
@@ -79,6 +97,8 @@ impl Source {
             lane,
             query_only: false,
             tainted: false,
+            log,
+            verdicts,
         })
     }
 
@@ -188,6 +208,24 @@ impl Source {
             _ => error,
         }
     }
+}
+
+/// Whether commits go to a write-ahead log, and whether they may sync a file; whatever `on_connect` made of the settings.
+fn commits_how(db: &Connection) -> rusqlite::Result<(bool, bool)> {
+    let (journal, synchronous, attached): (String, u32, bool) = db.query_row(
+        "SELECT (SELECT journal_mode FROM pragma_journal_mode), (SELECT synchronous FROM pragma_synchronous), \
+         EXISTS (SELECT 1 FROM pragma_database_list WHERE name NOT IN ('main', 'temp'))",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
+    // Without a log NORMAL syncs, too. Without any journal (OFF) an interrupted statement could not be rolled back.
+    let lazy = match journal.as_str() {
+        "wal" => synchronous <= 1,
+        "memory" => synchronous == 0,
+        _ => false,
+    };
+    let quick = lazy && !attached && !db.is_readonly("main")?;
+    Ok((journal == "wal", !quick))
 }
 
 fn why_not(path: &Path) -> Option<String> {

@@ -37,6 +37,8 @@ struct Current {
     /// COMMIT and ROLLBACK are never stopped.
     shielded: bool,
     busy_since: Option<Instant>,
+    /// Work on a caller's thread: so many more calls of the progress handler, and no waiting for locks.
+    budget: Option<u32>,
 }
 
 impl Watch {
@@ -56,7 +58,32 @@ impl Watch {
             deadline,
             shielded,
             busy_since: None,
+            budget: None,
         };
+    }
+
+    /// For work that must be short: it is interrupted after `budget` calls of the progress handler and takes no for an
+    /// answer where others wait for a lock. `Some(0)` allows up to one step of opcodes.
+    pub(crate) fn arm_briefly(&self, budget: u32) {
+        self.fired.store(0, Ordering::Relaxed);
+        *self.lock() = Current {
+            budget: Some(budget),
+            ..Current::default()
+        };
+    }
+
+    /// The progress handler: whether to interrupt.
+    pub(crate) fn interrupts(&self) -> bool {
+        if let Some(left) = &mut self.lock().budget {
+            return match left.checked_sub(1) {
+                Some(fewer) => {
+                    *left = fewer;
+                    false
+                }
+                None => true,
+            };
+        }
+        self.stop().is_some()
     }
 
     pub(crate) fn disarm(&self) {
@@ -97,7 +124,7 @@ impl Watch {
 
     /// The busy handler: sleeps a little and says whether to try again.
     pub(crate) fn wait_for_lock(&self, attempt: i32) -> bool {
-        if self.stop().is_some() {
+        if self.lock().budget.is_some() || self.stop().is_some() {
             return false;
         }
         let now = Instant::now();

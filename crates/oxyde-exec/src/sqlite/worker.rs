@@ -2,8 +2,9 @@
 //!
 //! A thread takes a command, borrows the command's connection from the shared table, works, puts it back and calls
 //! `done`. So a connection belongs to no thread: readers' connections outnumber their threads, and before a fork
-//! the table can be emptied by the forking thread. The [`Gate`] marks job boundaries: a closed gate means that no
-//! command is between its start and the return of its `done`.
+//! the table can be emptied by the forking thread, and a caller's thread can borrow the writer's for a single write. The
+//! [`Gate`] marks job boundaries: a closed gate means that no command is between its start and the return of its
+//! `done`, nor a caller between borrowing and giving back.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,13 +24,15 @@ pub(crate) enum Command {
     Open(ConnId, Done),
     Start(ConnId, Job, Done),
     Close(ConnId, Done),
+    /// Look whether the log of a connection that rests is due; nobody waits for it.
+    Checkpoint(ConnId),
 }
 
 pub(crate) enum Slot {
     Open(Box<Conn>),
     /// Closed before a fork; the next job opens it again.
     Parked,
-    /// A thread has it.
+    /// A thread has it: the engine's, or a caller's.
     Out,
 }
 
@@ -89,9 +92,18 @@ impl Shared {
     }
 
     fn obey(&self, command: Command, reader: bool) {
+        let mut due = None;
         let (done, completion) = match command {
             Command::Open(id, done) => (done, guarded(|| self.open(id))),
-            Command::Start(id, job, done) => (done, guarded(|| self.start(id, job))),
+            Command::Start(id, job, done) => {
+                let completion = guarded(|| {
+                    let (completion, is_due) = self.start(id, job);
+                    due = is_due.then_some(id);
+                    completion
+                });
+                (done, completion)
+            }
+            Command::Checkpoint(id) => return self.checkpoint(id),
             Command::Close(id, done) => {
                 let conn = lock(&self.conns).remove(&id);
                 (
@@ -107,6 +119,49 @@ impl Shared {
             self.reads.fetch_sub(1, Ordering::Relaxed);
         }
         let _ = catch_unwind(AssertUnwindSafe(move || done(completion)));
+        if let Some(id) = due {
+            self.checkpoint(id);
+        }
+    }
+
+    /// On the writer thread, like all that is done with the writer but for callers' writes, and those wait until the
+    /// log is no longer due. So the connection is at rest, or lent to a caller who will ask again.
+    fn checkpoint(&self, id: ConnId) {
+        let ready = |conn: &Conn| conn.log.is_due() && conn.db.is_autocommit();
+        let Some(mut conn) = self.take_out(id, ready) else {
+            return;
+        };
+        let slot = match catch_unwind(AssertUnwindSafe(|| conn.log.checkpoint(&conn.db))) {
+            Ok(()) => Slot::Open(conn),
+            Err(_) => Slot::Parked,
+        };
+        self.put_back(id, slot);
+    }
+
+    fn take_out(&self, id: ConnId, ready: impl FnOnce(&Conn) -> bool) -> Option<Box<Conn>> {
+        take_out(&mut lock(&self.conns), id, ready)
+    }
+
+    /// Does nothing to a connection that is no longer in the table: then it is closed.
+    pub(crate) fn put_back(&self, id: ConnId, slot: Slot) {
+        let unwanted = match lock(&self.conns).get_mut(&id) {
+            Some(place) => std::mem::replace(place, slot),
+            None => slot,
+        };
+        drop(unwanted);
+    }
+
+    /// A connection for a caller's thread, at once or not at all. Counts as a command for the gate.
+    pub(crate) fn try_lend(&self, id: ConnId) -> Option<(Box<Conn>, Pass<'_>)> {
+        let mut conns = self.conns.try_lock().ok()?;
+        let mut pass = None;
+        let conn = take_out(&mut conns, id, |conn| {
+            if conn.is_lendable() {
+                pass = self.gate.try_enter();
+            }
+            pass.is_some()
+        });
+        conn.zip(pass)
     }
 
     fn open(&self, id: ConnId) -> Completion {
@@ -119,7 +174,8 @@ impl Shared {
         }
     }
 
-    fn start(&self, id: ConnId, job: Job) -> Completion {
+    /// What became of the job, and whether the log is due.
+    fn start(&self, id: ConnId, job: Job) -> (Completion, bool) {
         let slot = lock(&self.conns)
             .get_mut(&id)
             .map(|slot| std::mem::replace(slot, Slot::Out));
@@ -129,46 +185,58 @@ impl Shared {
                 Ok(conn) => Box::new(conn),
                 Err(error) => {
                     lock(&self.conns).remove(&id);
-                    return Completion::lost(error);
+                    return (Completion::lost(error), false);
                 }
             },
-            Some(Slot::Out) => {
-                return Completion::lost(ExecError::new(
-                    ErrorKind::Internal,
-                    format!("{id:?} runs a job already"),
-                ));
-            }
-            None => {
-                return Completion::lost(ExecError::new(
-                    ErrorKind::Internal,
-                    format!("{id:?} is not open"),
-                ));
-            }
+            Some(Slot::Out) => return misplaced(id, "runs a job already"),
+            None => return misplaced(id, "is not open"),
         };
         let completion = catch_unwind(AssertUnwindSafe(|| {
             jobs::perform(&self.source, &mut conn, job)
         }));
         match completion {
             Ok(completion) => {
+                let due = conn.log.is_due();
                 lock(&self.conns).insert(id, Slot::Open(conn));
-                completion
+                (completion, due)
             }
             // The data of a memory database live in the connection: losing them would be worse than the bug.
             Err(_) if self.source.is_memory() => {
                 let rollback = Job::new(Work::Rollback);
                 let tidied = guarded(|| jobs::perform(&self.source, &mut conn, rollback));
                 lock(&self.conns).insert(id, Slot::Open(conn));
-                Completion {
+                let completion = Completion {
                     result: jobs::panicked().result,
                     alive: true,
                     ..tidied
-                }
+                };
+                (completion, false)
             }
             Err(_) => {
                 lock(&self.conns).remove(&id);
                 let _ = catch_unwind(AssertUnwindSafe(move || drop(conn)));
-                jobs::panicked()
+                (jobs::panicked(), false)
             }
+        }
+    }
+}
+
+fn misplaced(id: ConnId, what: &str) -> (Completion, bool) {
+    let error = ExecError::new(ErrorKind::Internal, format!("{id:?} {what}"));
+    (Completion::lost(error), false)
+}
+
+fn take_out(
+    conns: &mut HashMap<ConnId, Slot>,
+    id: ConnId,
+    ready: impl FnOnce(&Conn) -> bool,
+) -> Option<Box<Conn>> {
+    let slot = conns.get_mut(&id)?;
+    match std::mem::replace(slot, Slot::Out) {
+        Slot::Open(conn) if ready(&conn) => Some(conn),
+        other => {
+            *slot = other;
+            None
         }
     }
 }
@@ -203,6 +271,16 @@ impl Gate {
         }
         state.inside += 1;
         Pass(self)
+    }
+
+    /// For a caller's thread: does not wait.
+    fn try_enter(&self) -> Option<Pass<'_>> {
+        let mut state = self.state.try_lock().ok()?;
+        if state.closed {
+            return None;
+        }
+        state.inside += 1;
+        Some(Pass(self))
     }
 
     /// Keeps further commands out and waits until those inside have left; false if they have not by `deadline`.

@@ -23,40 +23,46 @@ pub fn sqlite(
     if !known {
         return Err(target.wrong_type(value, "list"));
     }
-    let mut items = Vec::new();
+    let mut text = String::from("[");
     let mut cells = Cells::new();
     for element in value.try_iter()? {
         cells.clear();
         super::encode(&element?, item, Transform::None, target, &mut cells)?;
-        items.push(json(cells.get(0), item));
+        if text.len() > 1 {
+            text.push(',');
+        }
+        push_json(cells.get(0), item, &mut text);
     }
-    out.push_text(&Value::Array(items).to_string());
+    text.push(']');
+    out.push_text(&text);
     Ok(())
 }
 
-fn json(cell: Option<CellRef<'_>>, item: &SqlType) -> Value {
+fn push_json(cell: Option<CellRef<'_>>, item: &SqlType, out: &mut String) {
     match cell {
-        None | Some(CellRef::Null) => Value::Null,
-        Some(CellRef::Int(number)) => Value::from(number),
-        Some(CellRef::Real(number)) => Value::from(number),
+        None | Some(CellRef::Null) => out.push_str("null"),
+        Some(CellRef::Int(number)) => out.push_str(&number.to_string()),
+        Some(CellRef::Real(number)) => out.push_str(&Value::from(number).to_string()),
         Some(CellRef::Text(bytes)) => {
             let text = String::from_utf8_lossy(bytes);
             match item {
-                // An array or a document inside an array is JSON already.
-                SqlType::Array(_) | SqlType::Json => {
-                    serde_json::from_str(&text).unwrap_or_else(|_| Value::from(text.into_owned()))
-                }
-                _ => Value::from(text.into_owned()),
+                // An array or a document inside an array is JSON already. It goes in as it is: to read and write
+                // it again would change the order of its keys and numbers that are no i64 or f64.
+                SqlType::Array(_) | SqlType::Json => out.push_str(&text),
+                _ => out.push_str(&Value::from(text.into_owned()).to_string()),
             }
         }
-        Some(CellRef::Blob(bytes)) => Value::from(hex(bytes)),
+        Some(CellRef::Blob(bytes)) => {
+            out.push('"');
+            for byte in bytes {
+                out.push(digit(byte >> 4));
+                out.push(digit(byte & 15));
+            }
+            out.push('"');
+        }
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
-    bytes
-        .iter()
-        .flat_map(|b| [digit(b >> 4), digit(b & 15)])
-        .collect()
+fn digit(nibble: u8) -> char {
+    char::from_digit(nibble.into(), 16).unwrap_or('0')
 }

@@ -91,7 +91,11 @@ fn many_rows(insert: &Insert, columns: &[&Column], ctx: &mut Context<'_>) -> Res
     } else {
         row_text(&row, ctx, &mut writer);
     }
-    let result = tail(insert, columns, ctx, &mut writer)?;
+    let key_check = key_check(insert, ctx);
+    let result = match &key_check {
+        Some(_) => super::result_columns(&insert.returning, ctx)?,
+        None => tail(insert, columns, ctx, &mut writer)?,
+    };
     let mut plan = plan(insert, writer, result, ctx)?;
     plan.row_binds = columns.len();
     plan.bulk = Some(if unnest {
@@ -99,9 +103,27 @@ fn many_rows(insert: &Insert, columns: &[&Column], ctx: &mut Context<'_>) -> Res
     } else if ctx.features.multi_row_insert {
         multi_row(insert, columns, &row, ctx)?
     } else {
-        BulkForm::PerRow
+        BulkForm::PerRow { key_check }
     });
     Ok(plan)
+}
+
+/// The query of [`BulkForm::PerRow`], where only an automatic key is to be given back.
+fn key_check(insert: &Insert, ctx: &Context<'_>) -> Option<String> {
+    let [field] = insert.returning.as_slice() else {
+        return None;
+    };
+    let column = ctx.table.column(field)?;
+    let numbered = column.primary_key && column.auto && ctx.table.primary_key().count() == 1;
+    if !ctx.features.row_number_key || insert.conflict.is_some() || !numbered {
+        return None;
+    }
+    Some(format!(
+        "SELECT {} IS rowid FROM {} WHERE rowid = last_insert_rowid()",
+        ctx.dialect().quote(&column.name),
+        ctx.dialect()
+            .qualified(ctx.table.schema.as_deref(), &ctx.table.name),
+    ))
 }
 
 /// The three parts of a statement for several rows.

@@ -54,6 +54,12 @@ fn returning(
         writer.push(" RETURNING ");
         writer.idents(columns.iter().map(|c| c.name.as_str()));
     }
+    result_columns(fields, ctx)
+}
+
+/// What the fields of a row are that comes back.
+fn result_columns(fields: &[String], ctx: &Context<'_>) -> Result<Vec<ResultColumn>, CompileError> {
+    let columns = ctx.columns(fields)?;
     Ok(columns.iter().map(|c| result_column(ctx, c)).collect())
 }
 

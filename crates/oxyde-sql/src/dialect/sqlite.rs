@@ -33,9 +33,11 @@ const ME: Dialect = Dialect::Sqlite;
 /// | `oxyde_like(pattern, s)`, `oxyde_ilike` | 1 or 0; `%` `_`, escape `\`; case-sensitive, or not |
 /// | `oxyde_regexp(pattern, s)`, `oxyde_iregexp` | 1 or 0; the pattern is found anywhere |
 /// | `oxyde_int(x)` | an integer as it is; the error "integer overflow" for a float, into which SQLite turns a sum that is too large |
-/// | `oxyde_floordiv`, `oxyde_mod` `(a, b)` | Python's `//` and `%` for floats |
+/// | `oxyde_div(a, b)` | `/` as a float; the error "division by zero" |
+/// | `oxyde_floordiv`, `oxyde_mod` `(a, b)` | Python's `//` and `%`, of integers as integers; the error "division by zero" |
 /// | `oxyde_pow(a, b)` | `**` as a float |
 /// | `oxyde_decimal_key(x)` | a blob that sorts as the number does |
+/// | `oxyde_decimal_fit(x, precision, scale)` | rounded to `scale` digits after the point; an error if it then has more than `precision` |
 /// | `oxyde_decimal_neg(x)`, `_abs` | |
 /// | `oxyde_decimal_add(a, b)`, `_sub`, `_mul`, `_div`, `_floordiv`, `_mod` | Python's `Decimal`: the quotient of `floordiv` rounds towards zero, `mod` has the sign of the dividend |
 pub const FUNCTIONS: &[(&str, i32)] = &[
@@ -46,6 +48,7 @@ pub const FUNCTIONS: &[(&str, i32)] = &[
     ("oxyde_regexp", 2),
     ("oxyde_iregexp", 2),
     ("oxyde_int", 1),
+    ("oxyde_div", 2),
     ("oxyde_floordiv", 2),
     ("oxyde_mod", 2),
     ("oxyde_pow", 2),
@@ -53,7 +56,7 @@ pub const FUNCTIONS: &[(&str, i32)] = &[
     ("oxyde_decimal_neg", 1),
     ("oxyde_decimal_abs", 1),
     ("oxyde_decimal_add", 2),
-    ("oxyde_decimal_add", 3),
+    ("oxyde_decimal_fit", 3),
     ("oxyde_decimal_sub", 2),
     ("oxyde_decimal_mul", 2),
     ("oxyde_decimal_div", 2),
@@ -267,8 +270,18 @@ impl Spelling for Sqlite {
         let divide = |a, b| binary(a, BinOper::Div, b);
         let own = |name| self.own(name, [a.clone(), b.clone()], "arithmetic with floats");
         Ok(match (op, number) {
+            // SQLite's own operators make NULL of a division by zero.
+            (ArithOp::Div, Number::Integer | Number::Float)
+                if self.features.registered_functions =>
+            {
+                call("oxyde_div", [a, b])
+            }
             (ArithOp::Div, Number::Integer) => divide(cast(ME, a, "REAL"), b),
             (ArithOp::Div, _) => divide(a, b),
+            (ArithOp::FloorDiv, _) if self.features.registered_functions => {
+                call("oxyde_floordiv", [a, b])
+            }
+            (ArithOp::Mod, _) if self.features.registered_functions => call("oxyde_mod", [a, b]),
             (ArithOp::FloorDiv, Number::Integer) => {
                 let one = if_rounded_up(remainder(&a, &b), b.clone(), raw("1"), ME);
                 binary(divide(a, b), BinOper::Sub, one)
@@ -329,9 +342,19 @@ impl Spelling for Sqlite {
             (ty, Number::Integer) if ty.is_integer() || *ty == SqlType::Duration => {
                 call("oxyde_int", [value])
             }
-            // The canonical text of a column with a scale has exactly its digits.
-            (SqlType::Decimal { scale: Some(n), .. }, Number::Decimal | Number::Integer) => {
-                call("oxyde_decimal_add", [value, raw("0"), raw(n.to_string())])
+            // One text per number: that of a column with a scale has exactly its digits.
+            (
+                SqlType::Decimal {
+                    precision: Some(p),
+                    scale: Some(s),
+                },
+                Number::Decimal | Number::Integer,
+            ) => call(
+                "oxyde_decimal_fit",
+                [value, raw(p.to_string()), raw(s.to_string())],
+            ),
+            (SqlType::Decimal { .. }, Number::Decimal | Number::Integer) => {
+                call("oxyde_decimal_add", [value, raw("0")])
             }
             _ => value,
         }

@@ -110,7 +110,8 @@ class Database:
         lease: Lease | None = None,
         timeout: float | None = None,
         params: tuple[Any, ...] | None = None,
-    ) -> Pending: ...
+        fill: tuple[type[Any], str | None, object, object] | None = None,
+    ) -> Pending | None: ...
     def raw(
         self, sql: str, params: Sequence[Any], lease: Lease | None = None, timeout: float | None = None
     ) -> Pending: ...

@@ -152,9 +152,18 @@ class Core:
         return self.answer()
 
     def run_bulk(
-        self, shape: Any, rows: Any, fields: Any, converters: Any, loader: Any = None, lease: Any = None
+        self,
+        shape: Any,
+        rows: Any,
+        fields: Any,
+        converters: Any,
+        loader: Any = None,
+        lease: Any = None,
+        fill: Any = None,
     ) -> Any:
         hash(shape)
+        if fill is not None:
+            return None  # the rows are taken as not uniform: the long way is what these tests look at
         self.calls.append((shape, list(rows), fields, converters))
         self.log.append(("run_bulk", len(rows), lease))
         return self.answer()

@@ -260,7 +260,7 @@ class Note(Model):
 
 
 def test_custom_managers_and_queries_chain() -> None:
-    query = Note.objects.filter(id=1).public().order_by("id")[:3].public()
+    query = Note.objects.filter(id=1).public().order_by("id").public()[:3]
     assert type(query) is NoteQuery
     assert query._params == (False, 1, True, True)
     assert Note.all_objects.filter()._where is None

@@ -52,6 +52,7 @@ pub(super) fn register(db: &Connection) -> Result<()> {
     for arguments in [1, 2] {
         db.create_scalar_function("oxyde_decimal_round", arguments, FLAGS, round)?;
     }
+    db.create_scalar_function("oxyde_decimal_fit", 3, FLAGS, fit)?;
     db.create_scalar_function("oxyde_decimal_key", 1, FLAGS, key)?;
     db.create_aggregate_function("oxyde_decimal_sum", 1, FLAGS, Sum)?;
     db.create_aggregate_function("oxyde_decimal_avg", 1, FLAGS, Average)?;
@@ -99,6 +100,26 @@ fn round(ctx: &mut Context<'_>) -> Result<Option<String>> {
         0
     };
     Ok(Some(number.round(digits).to_text()))
+}
+
+/// For a column that holds `precision` digits, `scale` of them behind the point: rounded to it as other databases do on
+/// assignment, and refused as they do where the number does not fit.
+fn fit(ctx: &mut Context<'_>) -> Result<Option<String>> {
+    let name = "oxyde_decimal_fit";
+    let Some(number) = number(ctx, 0, name)? else {
+        return Ok(None);
+    };
+    let (Some(precision), Some(scale)) = (scale(ctx, 1, name)?, scale(ctx, 2, name)?) else {
+        return Ok(None);
+    };
+    let text = number.to_scaled_text(scale);
+    let whole = text.trim_start_matches('-').split('.').next().unwrap_or("");
+    if whole.trim_start_matches('0').len() > precision.saturating_sub(scale) {
+        return Err(refuse(format!(
+            "{name}: the number has more than {precision} digits, {scale} of them behind the point"
+        )));
+    }
+    Ok(Some(text))
 }
 
 fn key(ctx: &mut Context<'_>) -> Result<Option<Vec<u8>>> {

@@ -1,7 +1,7 @@
-//! `oxyde_int`, `oxyde_floordiv`, `oxyde_mod`, `oxyde_pow`: numbers as Python has them.
+//! `oxyde_int`, `oxyde_div`, `oxyde_floordiv`, `oxyde_mod`, `oxyde_pow`: numbers as Python has them.
 
 use rusqlite::functions::Context;
-use rusqlite::types::ValueRef;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Result};
 
 use crate::sqlite::functions::{FLAGS, refuse};
@@ -13,27 +13,65 @@ pub(super) fn register(db: &Connection) -> Result<()> {
         ValueRef::Integer(value) => Ok(Some(value)),
         _ => Err(refuse("oxyde_int: integer overflow".to_owned())),
     })?;
-    for (name, compute) in [
-        ("oxyde_floordiv", floordiv as fn(f64, f64) -> f64),
-        ("oxyde_mod", modulo),
-        ("oxyde_pow", f64::powf),
+    for (name, compute, whole) in [
+        ("oxyde_div", (|a, b| a / b) as fn(f64, f64) -> f64, None),
+        ("oxyde_floordiv", floordiv, Some(int_floordiv as Whole)),
+        ("oxyde_mod", modulo, Some(int_modulo as Whole)),
+        ("oxyde_pow", f64::powf, None),
     ] {
-        db.create_scalar_function(name, 2, FLAGS, move |ctx| {
-            let (Some(a), Some(b)) = (float(ctx, 0, name)?, float(ctx, 1, name)?) else {
-                return Ok(None);
-            };
-            if b == 0.0 && name != "oxyde_pow" {
-                return Err(refuse(format!("{name}: division by zero")));
-            }
-            let result = compute(a, b);
-            if result.is_finite() {
-                Ok(Some(result))
-            } else {
-                Err(refuse(format!("{name}: the result is out of range")))
-            }
-        })?;
+        db.create_scalar_function(name, 2, FLAGS, move |ctx| binary(ctx, name, compute, whole))?;
     }
     Ok(())
+}
+
+/// An operation on integers; `None` is an overflow.
+type Whole = fn(i64, i64) -> Option<i64>;
+
+fn binary(
+    ctx: &Context<'_>,
+    name: &str,
+    compute: fn(f64, f64) -> f64,
+    whole: Option<Whole>,
+) -> Result<Value> {
+    let (Some(a), Some(b)) = (float(ctx, 0, name)?, float(ctx, 1, name)?) else {
+        return Ok(Value::Null);
+    };
+    if b == 0.0 && name != "oxyde_pow" {
+        return Err(refuse(format!("{name}: division by zero")));
+    }
+    if let (Some(whole), ValueRef::Integer(a), ValueRef::Integer(b)) =
+        (whole, ctx.get_raw(0), ctx.get_raw(1))
+    {
+        return whole(a, b)
+            .map(Value::Integer)
+            .ok_or_else(|| refuse(format!("{name}: integer overflow")));
+    }
+    let result = compute(a, b);
+    if result.is_finite() {
+        Ok(Value::Real(result))
+    } else {
+        Err(refuse(format!("{name}: the result is out of range")))
+    }
+}
+
+fn int_floordiv(a: i64, b: i64) -> Option<i64> {
+    let quotient = a.checked_div(b)?;
+    let rest = a.checked_rem(b)?;
+    if rest != 0 && (rest < 0) != (b < 0) {
+        quotient.checked_sub(1)
+    } else {
+        Some(quotient)
+    }
+}
+
+fn int_modulo(a: i64, b: i64) -> Option<i64> {
+    // The least integer by -1 is an overflow to the processor only.
+    let rest = a.wrapping_rem(b);
+    if rest != 0 && (rest < 0) != (b < 0) {
+        rest.checked_add(b)
+    } else {
+        Some(rest)
+    }
 }
 
 fn float(ctx: &Context<'_>, index: usize, name: &str) -> Result<Option<f64>> {

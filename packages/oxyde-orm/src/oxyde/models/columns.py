@@ -104,10 +104,11 @@ class Column:
     def validate(self) -> Callable[[Any], Any]:
         """The field's whole validation of one value, constraints and validators included.
 
-        Returns the valid value; raises ValidationError that names the field.
+        Returns the valid value; raises ValidationError that names the field, FieldError for a model that is only
+        validated as a whole.
         """
         if self._validate is None:
-            run, name = self.info.elision.some((self.name,), stored=False), self.name
+            run, name = self.info.validator((self.name,)), self.name
             self._validate = lambda value: run({name: value})[name]
         return self._validate
 

@@ -35,7 +35,7 @@ from oxyde.models.naming import shorten, snake_case
 from oxyde.models.options import DbOptions
 from oxyde_core.types import TypeTag
 
-__all__ = ["ColumnType", "Limits", "column_type", "limits_of"]
+__all__ = ["ColumnType", "Limits", "UnstorableError", "column_type", "limits_of"]
 
 STRING_LENGTH: Final = 255
 """Length of the VARCHAR of a `str` without `max_length`."""
@@ -120,19 +120,30 @@ _PLAIN: Final[dict[Any, tuple[TypeTag, bool]]] = {
 }
 
 
+class UnstorableError(ValueError):
+    """A value that its column cannot hold; the message says why and never quotes it."""
+
+
+def _utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise UnstorableError("in UTC this datetime is outside of the years 1 to 9999") from None
+
+
 def _naive_utc(value: datetime) -> datetime:
-    return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
+    return value if value.tzinfo is None else _utc(value).replace(tzinfo=None)
 
 
 def _aware_utc(value: datetime) -> datetime:
     if value.utcoffset() is None:
-        raise ValueError("a datetime without time zone cannot be stored in an AwareDatetime column")
-    return value.astimezone(UTC)
+        raise UnstorableError("a datetime without time zone cannot be stored in an AwareDatetime column")
+    return _utc(value)
 
 
 def _naive_time(value: time) -> time:
     if value.tzinfo is not None:
-        raise ValueError("a time with a time zone cannot be stored: the zone would be lost")
+        raise UnstorableError("a time with a time zone cannot be stored: the zone would be lost")
     return value
 
 

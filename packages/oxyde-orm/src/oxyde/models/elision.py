@@ -19,11 +19,11 @@ Two types that look plain are not direct: a Decimal may be NaN, which Pydantic r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from pydantic_core import SchemaValidator
+from pydantic_core import CoreSchema, SchemaValidator, core_schema
 
-from oxyde.models.pydantic_bridge import SchemaNode, definitions_of, fields_node, model_node
+from oxyde.models.pydantic_bridge import SchemaNode, build_validator, definitions_of, fields_node, model_node
 from oxyde_core.types import kind_of
 
 if TYPE_CHECKING:
@@ -91,6 +91,9 @@ _HARMLESS_CONFIG: Final = frozenset(
 )
 """Configuration that is understood here: it acts on input that decoded values never are, or is asked about below."""
 
+COMPUTED: Final = object()
+"""Stands for a value that the database will compute, while Pydantic validates the others."""
+
 _FUNCTIONS: Final = frozenset({"function-before", "function-after", "function-wrap", "function-plain"})
 
 
@@ -98,7 +101,8 @@ class Elision:
     """What loading a row of one model has to validate.
 
     `whole`: the model must be validated as a whole.  `direct`: columns that need nothing.  `takes_null`: columns for
-    which NULL is valid without a look.  Validators are built when they are first asked for.
+    which NULL is valid without a look.  `informed`: columns with a validator that takes `info`.  Validators are built
+    when they are first asked for.
     """
 
     __slots__ = (
@@ -106,10 +110,12 @@ class Elision:
         "_definitions",
         "_fields",
         "_model",
+        "_ours",
         "_prevalidated",
         "_root",
         "cls",
         "direct",
+        "informed",
         "takes_null",
         "whole",
     )
@@ -123,10 +129,12 @@ class Elision:
         found = None if model is None else fields_node(model)
         columns = list(columns)
         self.direct: frozenset[str] = frozenset()
+        self.informed: frozenset[str] = frozenset()
         self.takes_null: frozenset[str] = frozenset()
         self._prevalidated: frozenset[str] = frozenset()
         self._fields: dict[str, SchemaNode] | None = None
         self._model = model
+        self._ours = ours
         if model is None or found is None:
             self._config: dict[str, Any] = {}
             self.whole = True
@@ -134,7 +142,7 @@ class Elision:
         self._config = model.get("config") or {}
         self._fields = found[1]["fields"]
         nodes = {column.name: found[1]["fields"][column.name]["schema"] for column in columns}
-        informed = {name for name, node in nodes.items() if _uses_info(node)}
+        self.informed = informed = frozenset(name for name, node in nodes.items() if _uses_info(node))
         self._prevalidated = frozenset(
             column.name for column in columns if column.type == "json" and column.name not in informed
         )
@@ -187,7 +195,46 @@ class Elision:
         if self._fields is None or model is None or model.get("custom_init"):
             return self._construct
         node = _copied_path(self._root, lambda leaf: self._restricted(names, leaf, stored=True))
-        return SchemaValidator(self._with_definitions(node), self._config or None).validate_python  # type: ignore[arg-type]
+        return build_validator(self._with_definitions(node), self._config or None).validate_python
+
+    def lacking(self, names: Iterable[str]) -> Callable[[dict[str, Any]], Any]:
+        """Construction of an instance without some of its fields, which the database will compute.
+
+        The other fields and the model's own validators run as ever.  Raises TypeError for a model that is validated
+        in a way of its own.
+        """
+        model = self._model
+        if self._fields is None or model is None or model.get("custom_init"):
+            raise TypeError(f"{self.cls.__name__} validates in its own way, which needs every value")
+        missing = tuple(names)
+
+        def leave_out(output: tuple[dict[str, Any], Any, set[str]]) -> tuple[dict[str, Any], Any, set[str]]:
+            for name in missing:
+                del output[0][name]
+            return output
+
+        def standing_in(node: SchemaNode) -> SchemaNode:
+            fields = dict(node["fields"])
+            for name in missing:
+                inner = fields[name]["schema"]
+                while inner["type"] == "default":
+                    inner = inner["schema"]
+                given = core_schema.with_default_schema(inner, default=COMPUTED, validate_default=False)
+                fields[name] = {**fields[name], "schema": given}
+            return {**node, "fields": fields}
+
+        def change(node: SchemaNode) -> SchemaNode:
+            if node["type"] == "model-fields":
+                changed = standing_in(node)
+            elif node["type"] == "function-after" and node["function"].get("function") is self._ours:
+                # Oxyde's own function settles keys and must see that one will come; the program's see it absent.
+                changed = {**node, "schema": standing_in(node["schema"])}
+            else:
+                return {key: value for key, value in node.items() if key != "ref"} | {"schema": change(node["schema"])}
+            return cast(SchemaNode, core_schema.no_info_after_validator_function(leave_out, cast(CoreSchema, changed)))
+
+        run = build_validator(self._with_definitions(change(self._root)), self._config or None)
+        return lambda data: run.validate_python(data, by_alias=True, by_name=True)
 
     def _construct(self, values: dict[str, Any]) -> Any:
         fields = self.cls.__pydantic_fields__

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import PydanticUndefined
@@ -18,7 +19,7 @@ from oxyde.models.annotations import unwrap
 from oxyde.models.columns import Column
 from oxyde.models.columntypes import column_type, limits_of
 from oxyde.models.elision import Elision
-from oxyde.models.loading import LoaderMode, LoaderPlan, Validation, describe_loader
+from oxyde.models.loading import LoaderMode, LoaderPlan, Validation, describe_loader, renamed
 from oxyde.models.naming import nearest
 from oxyde.models.options import DbOptions, options_of
 from oxyde.models.pydantic_bridge import own_fields
@@ -135,12 +136,39 @@ class ModelInfo:
         Without `names` all columns in model order.  Raises FieldError for an unknown name, ValueError for an unknown
         mode.
         """
-        if mode not in {"model", "dict", "tuple", "scalar"}:
-            raise ValueError(f"unknown result mode {mode!r}: 'model', 'dict', 'tuple' or 'scalar'")
+        if mode not in {"model", "dict", "tuple", "scalar", "row"}:
+            raise ValueError(f"unknown result mode {mode!r}: 'model', 'dict', 'tuple', 'scalar' or 'row'")
         if validate not in {"full", "needed", "off"}:
             raise ValueError(f"unknown validation {validate!r}: 'full', 'needed' or 'off'")
         columns = self.columns if names is None else tuple(self.column(name) for name in names)
         return describe_loader(self, columns, mode, validate, alias or self.database or "default")
+
+    def validator(self, names: tuple[str, ...]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        """The whole validation of some columns' values, constraints and validators included, without the others.
+
+        Takes and returns a dict of exactly these columns; raises ValidationError.  Raises FieldError where the other
+        columns are needed: a model with a core schema of its own, a validator that asks for a field not among these.
+        """
+        model = self.cls.__name__
+        if not self.elision.by_field:
+            raise FieldError(
+                f"{model} validates as a whole, so that {', '.join(names)} cannot be validated alone: "
+                "load the rows, change them and save() them"
+            )
+        run = self.elision.some(names, stored=False)
+        if self.elision.informed.isdisjoint(names):
+            return run
+
+        def validate(values: dict[str, Any]) -> dict[str, Any]:
+            try:
+                return run(values)
+            except KeyError as error:
+                raise FieldError(
+                    f"A validator of {model} ({', '.join(names)}) asks for the field {error.args[0]!r}, which is not "
+                    "given: give it as well, or load the rows, change them and save() them"
+                ) from error
+
+        return validate
 
     def loader(
         self,
@@ -148,12 +176,17 @@ class ModelInfo:
         mode: LoaderMode = "model",
         validate: Validation = "needed",
         alias: str | None = None,
+        keys: tuple[str, ...] | None = None,
     ) -> Loader:
-        """The core's loader for these columns; made once and kept with the model."""
-        key = (names, mode, validate, alias)
+        """The core's loader for these columns, which dicts call by `keys`; made once and kept with the model."""
+        if keys == names:
+            keys = None
+        key = (names, mode, validate, alias, keys)
         found = self._loaders.get(key)
         if found is None:
             plan = self.plan_loader(names, mode, validate, alias)
+            if keys is not None:
+                plan = renamed(plan, keys)
             found = self._loaders[key] = core.make_loader(plan)
         return found
 

@@ -66,6 +66,8 @@ def _strict_dump(where: str, adapter: TypeAdapter[Any], compare: bool) -> Callab
             text = json.dumps(tree, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         except ValueError:
             raise DataError(f"{where}: JSON cannot hold NaN or infinity") from None
+        if not _is_unicode(text):
+            raise DataError(f"{where}: the JSON holds a lone surrogate, which has no UTF-8 form")
         if compare and adapter.validate_json(text) != value:
             raise DataError(
                 f"{where}: the value would not come back from JSON as it is; where the type is Any, only dict with str "
@@ -74,6 +76,14 @@ def _strict_dump(where: str, adapter: TypeAdapter[Any], compare: bool) -> Callab
         return text
 
     return dump
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _has_nul(tree: Any) -> bool:

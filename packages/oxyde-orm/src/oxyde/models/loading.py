@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast
 
-from pydantic import ValidationError
+from pydantic import SecretBytes, SecretStr, ValidationError
 from pydantic_core import PydanticCustomError
 
 from oxyde.exceptions import DataError, OxydeError
@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from oxyde.models.columns import Column
     from oxyde.models.info import ModelInfo
 
-__all__ = ["LoaderMode", "LoaderPlan", "Validation", "describe_loader"]
+__all__ = ["LoaderMode", "LoaderPlan", "Validation", "complete_row", "describe_loader", "renamed"]
 
-LoaderMode: TypeAlias = Literal["model", "dict", "tuple", "scalar"]
+LoaderMode: TypeAlias = Literal["model", "dict", "tuple", "scalar", "row"]
+"""What a row becomes.  "row" is a dict whose values were validated like an instance's: what a statement returns of a
+row that an instance already stands for."""
 Validation: TypeAlias = Literal["full", "needed", "off"]
 
 Explain: TypeAlias = "Callable[[dict[str, Any], str | None, BaseException | None], BaseException]"
@@ -49,7 +51,7 @@ class LoaderPlan(NamedTuple):
     `model`: (class, load state, its slot descriptor, post | None, private_init | None, whether extra is a dict).
     """
 
-    kind: LoaderMode
+    kind: Literal["model", "dict", "tuple", "scalar"]
     outputs: tuple[tuple[str, Any, Any, str], ...]
     model: tuple[Any, ...] | None
     null_converted: frozenset[str]
@@ -65,16 +67,18 @@ def describe_loader(
     Rows as dicts, tuples or single values are not validated: they hold the columns' Python types and no instance.
     """
     names = tuple(column.name for column in columns)
-    if mode != "model" or validate == "off":
+    kind: Literal["model", "dict", "tuple", "scalar"] = "dict" if mode == "row" else mode
+    if mode not in ("model", "row") or validate == "off":
         outputs = tuple(_output(info, column, column.from_db) for column in columns)
         model = _model(info, names, alias, None) if mode == "model" else None
-        return LoaderPlan(mode, outputs, model, frozenset(), frozenset(), _explainer(info, columns))
+        return LoaderPlan(kind, outputs, model, frozenset(), frozenset(), _explainer(info, columns))
     elision = info.elision
     complete = len(names) == len(info.columns)
     if elision.whole:
         outputs = tuple(_output(info, column, _decoder(info, column)) for column in columns)
-        model = _model(info, names, alias, _whole(info, names, complete))
-        return LoaderPlan(mode, outputs, model, frozenset(), frozenset(), _explainer(info, columns))
+        # A "row" is judged together with the instance's other values, by `complete_row`.
+        model = _model(info, names, alias, _whole(info, names, complete)) if mode == "model" else None
+        return LoaderPlan(kind, outputs, model, frozenset(), frozenset(), _explainer(info, columns))
     chosen = []
     converted, refused = set(), set()
     for column in columns:
@@ -87,8 +91,43 @@ def describe_loader(
             chosen.append(_output(info, column, _validated(info, column)))
             if name not in elision.takes_null:
                 converted.add(name)
-    model = _model(info, names, alias, None)
-    return LoaderPlan(mode, tuple(chosen), model, frozenset(converted), frozenset(refused), _explainer(info, columns))
+    model = _model(info, names, alias, None) if mode == "model" else None
+    return LoaderPlan(kind, tuple(chosen), model, frozenset(converted), frozenset(refused), _explainer(info, columns))
+
+
+def renamed(plan: LoaderPlan, keys: tuple[str, ...]) -> LoaderPlan:
+    """The same columns in dicts with other keys (`author` for `author_id`)."""
+    names = {key: output[0] for key, output in zip(keys, plan.outputs, strict=True)}
+    explain = plan.explain
+
+    def explain_renamed(row: dict[str, Any], name: str | None, error: BaseException | None) -> BaseException:
+        values = {names[key]: value for key, value in row.items()}
+        return explain(values, None if name is None else names[name], error)
+
+    outputs = tuple((key, *output[1:]) for key, output in zip(keys, plan.outputs, strict=True))
+    return plan._replace(outputs=outputs, explain=explain_renamed)
+
+
+def complete_row(info: ModelInfo) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
+    """Validation of a whole row as an instance has it, for models that are validated so; None for all others.
+
+    Takes and returns a dict of all columns; raises DataError.
+    """
+    if not info.elision.whole:
+        return None
+    run = info.elision.all(tuple(column.name for column in info.columns))
+    columns = {column.name: column for column in info.columns}
+
+    def complete(values: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return cast("dict[str, Any]", run(values).__dict__)
+        except OxydeError:
+            raise
+        except Exception as error:
+            found = error if isinstance(error, ValidationError) else None
+            raise _refused(info, columns, values, None, found, error)  # noqa: B904 - it has its cause
+
+    return complete
 
 
 def _output(info: ModelInfo, column: Column, converter: Any) -> tuple[str, Any, Any, str]:
@@ -163,22 +202,44 @@ def _explainer(info: ModelInfo, columns: tuple[Column, ...]) -> Explain:
             return error
         judged = error is None or name is None or isinstance(error, ValidationError)
         found = _whole_error(info, by_name, row) if judged else None
-        fields = sorted({str(item["loc"][0]) for item in found.errors() if item["loc"]}) if found else []
-        if name is not None and name not in fields:
-            fields = [name]
-        column = by_name[fields[0]].column if fields and fields[0] in by_name else None
-        key = ", ".join(f"{item.name}={row[item.name]!r}" for item in info.pk if item.name in row)
-        where = f"{info.cls.__name__}.{fields[0]}" if fields else info.cls.__name__
-        refused = DataError(
-            f"A stored row of table {info.table!r}{f' ({key})' if key else ''} is not valid: {where}: "
-            f"{_reason(found or error)}",
-            table=info.table,
-            column=column,
-        )
-        refused.__cause__ = found or error
-        return refused
+        return _refused(info, by_name, row, name, found, error)
 
     return explain
+
+
+def _refused(
+    info: ModelInfo,
+    columns: dict[str, Column],
+    row: dict[str, Any],
+    name: str | None,
+    found: ValidationError | None,
+    error: BaseException | None,
+) -> DataError:
+    """The error for a row: which field, and why, by Pydantic's account of it (`found`) or else by what was raised."""
+    fields = sorted({str(item["loc"][0]) for item in found.errors() if item["loc"]}) if found else []
+    if name is not None and name not in fields:
+        fields = [name]
+    column = columns[fields[0]].column if fields and fields[0] in columns else None
+    key = ", ".join(f"{item.name}={row[item.name]!r}" for item in info.pk if item.name in row)
+    where = f"{info.cls.__name__}.{fields[0]}" if fields else info.cls.__name__
+    value = f", found {_shown(row[fields[0]])}" if fields and _may_show(columns, row, fields[0]) else ""
+    refused = DataError(
+        f"A stored row of table {info.table!r}{f' ({key})' if key else ''} is not valid: {where}: "
+        f"{_reason(found or error)}{value}",
+        table=info.table,
+        column=column,
+    )
+    refused.__cause__ = found or error
+    return refused
+
+
+def _may_show(columns: dict[str, Column], row: dict[str, Any], name: str) -> bool:
+    return name in row and name in columns and columns[name].python_type not in (SecretStr, SecretBytes)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def _whole_error(info: ModelInfo, columns: dict[str, Column], row: dict[str, Any]) -> ValidationError | None:

@@ -123,7 +123,7 @@ def _define(cls: type[Model]) -> None:
     before = registry.registered_tables()
     registry.register_table(cls)
     try:
-        registry.finalize_pending()
+        registry.finalize_pending(defining=True)
     except BaseException:
         # A class statement that fails leaves nothing behind.
         registry.restore(before, cls)

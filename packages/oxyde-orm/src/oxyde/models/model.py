@@ -138,6 +138,28 @@ class Model(BaseModel, metaclass=OxydeMeta):
     def __pydantic_on_complete__(cls) -> None:
         registry.completed(cls)
 
+    @classmethod
+    def model_rebuild(
+        cls,
+        *,
+        force: bool = False,
+        raise_errors: bool = True,
+        _parent_namespace_depth: int = 2,
+        _types_namespace: Mapping[str, Any] | None = None,
+    ) -> bool | None:
+        """Pydantic's `model_rebuild`, which also knows the registered tables by name.
+
+        Pydantic calls it itself when an unfinished class is first used.
+        """
+        if _types_namespace is None and not force:
+            registry.finalize_pending()
+        return super().model_rebuild(
+            force=force,
+            raise_errors=raise_errors,
+            _parent_namespace_depth=_parent_namespace_depth + 1,
+            _types_namespace=_types_namespace,
+        )
+
     # Instances
 
     if not TYPE_CHECKING:

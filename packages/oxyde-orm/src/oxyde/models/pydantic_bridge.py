@@ -8,6 +8,7 @@ What is used, and what for:
   `model-fields`, and the validation of stored rows is derived from the same schema;
 * `cls.__pydantic_setattr_handlers__`: a memo of how each attribute is assigned; filling it in advance couples a
   relation with its column and leaves every other assignment as it was;
+* `SchemaValidator(…, _use_prebuilt=False)`: else the finished validator of a class takes the place of a changed schema;
 * module names of callers: class attributes are hidden while Pydantic itself looks for them.
 
 A new Pydantic version is checked by `tests/models/test_pydantic_bridge.py`, which names the tested version.
@@ -25,12 +26,13 @@ from pydantic._internal._fields import update_field_from_config
 from pydantic._internal._model_construction import ModelMetaclass
 from pydantic.errors import PydanticUndefinedAnnotation
 from pydantic.fields import FieldInfo
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, SchemaValidator
 
 __all__ = [
     "TESTED_VERSION",
     "ModelMetaclass",
     "apply_config",
+    "build_validator",
     "called_by_pydantic",
     "definitions_of",
     "fields_are_complete",
@@ -101,6 +103,11 @@ def apply_config(cls: type[BaseModel], name: str, field: FieldInfo) -> None:
 def set_assignment(cls: type[BaseModel], name: str, handler: Callable[[Any, str, Any], None]) -> None:
     """Decide how `instance.name = value` works for one attribute of the class."""
     cls.__pydantic_setattr_handlers__[name] = handler
+
+
+def build_validator(schema: SchemaNode, config: SchemaNode | None) -> SchemaValidator:
+    """A validator of exactly this schema, also where it is that of a finished class but for a change."""
+    return SchemaValidator(cast(CoreSchema, schema), cast(Any, config), _use_prebuilt=False)
 
 
 def definitions_of(schema: CoreSchema) -> tuple[SchemaNode, list[SchemaNode]]:

@@ -3,7 +3,8 @@
 A table is registered when its class is defined.  It is complete, and has its `ModelInfo`, once every annotation could
 be evaluated; until then it waits, and each further table, and each call of `finalize_pending()`, tries again.  Names in
 annotations are looked up where Pydantic does, and then among the registered tables, so that two models may refer to
-each other by name, across modules too.
+each other by name, across modules too.  While the module of a waiting table is still being executed, a table of another
+module is only taken when the waiting one is used: its own module may yet define one of that name.
 
 The registry is the only thing that keeps a model class alive: what is unregistered or redefined can be collected.
 """
@@ -97,8 +98,8 @@ def clear_registry() -> None:
         _pending.clear()
 
 
-def finalize_pending() -> None:
-    """Complete the tables whose missing names have appeared.
+def finalize_pending(*, defining: bool = False) -> None:
+    """Complete the tables whose missing names have appeared; `defining`: none is used yet.
 
     What is still missing is no error here (`assert_no_pending_models` lists it); a definition that can never become a
     table is, and the FieldError names the field.
@@ -113,7 +114,7 @@ def finalize_pending() -> None:
             while progress:
                 progress = False
                 for key, cls in list(_pending.items()):
-                    if _pending.get(key) is cls and complete(cls):
+                    if _pending.get(key) is cls and complete(cls, defining=defining):
                         _pending.pop(key, None)
                         progress = True
         finally:
@@ -134,10 +135,10 @@ def restore(tables: dict[str, type[Model]], cls: type[Model]) -> None:
         _tables.update(tables)
 
 
-def complete(cls: type[Model]) -> bool:
+def complete(cls: type[Model], *, defining: bool = False) -> bool:
     """Try to finish one table; False while a name is missing."""
     if not is_complete(cls):
-        rebuild(cls, _namespace(cls))
+        rebuild(cls, _namespace(cls, near=defining and _is_running(cls.__module__)))
     if not is_complete(cls):
         return False
     if "__oxyde_info__" not in cls.__dict__:
@@ -149,25 +150,37 @@ def complete(cls: type[Model]) -> bool:
     return True
 
 
-def _namespace(cls: type[Model]) -> dict[str, Any]:
+def _namespace(cls: type[Model], *, near: bool = False) -> dict[str, Any]:
     """The registered tables by class name, for annotations; a name that means two of them is left out.
 
-    A class of the same module goes before one of another, and a global of the module before both.
+    A class of the same module goes before one of another (left out with `near`), and a global of the module before
+    both.
     """
     own = getattr(sys.modules.get(cls.__module__), "__dict__", {})
     found: dict[str, Any] = {}
-    near: set[str] = set()
+    mine: set[str] = set()
     twice: set[str] = set()
     for table in _tables.values():
         name = table.__name__
         if table.__module__ == cls.__module__:
             found[name] = table
-            near.add(name)
-        elif name not in near:
+            mine.add(name)
+        elif name not in mine and not near:
             if name in found:
                 twice.add(name)
             found[name] = table
-    return {name: table for name, table in found.items() if name not in own and (name in near or name not in twice)}
+    return {name: table for name, table in found.items() if name not in own and (name in mine or name not in twice)}
+
+
+def _is_running(module: str) -> bool:
+    """Whether the statements of a module are being executed, on this thread."""
+    names = getattr(sys.modules.get(module), "__dict__", None)
+    frame = sys._getframe(1) if names is not None else None
+    while frame is not None:
+        if frame.f_globals is names and frame.f_code.co_name == "<module>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def assert_no_pending_models() -> None:

@@ -19,6 +19,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from oxyde.exceptions import FieldError
+from oxyde.models import registry
 from oxyde.models.annotations import unwrap
 from oxyde.models.options import options_of
 from oxyde.models.pydantic_bridge import (
@@ -43,6 +44,11 @@ __all__ = ["model_core_schema", "model_json_schema"]
 def model_core_schema(cls: type[Model], source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
     """The core schema of a model; raises FieldError for a field that Pydantic or a column cannot hold."""
     if not table_options(cls).is_table or is_complete(cls):
+        return handler(source)
+    if not fields_are_complete(cls):
+        # Another class, or whoever wants to validate it, needs it now.
+        registry.finalize_pending(defining=True)
+    if is_complete(cls):
         return handler(source)
     if not fields_are_complete(cls):
         # Whoever nests this model must wait for it: its derived fields are not known yet.

@@ -80,11 +80,13 @@ class Builder(Generic[ModelT, RowT]):
         """Keep the rows for which all conditions are true: Q objects, typed conditions, `field__lookup=value`.
 
         Raises FieldError (unknown field), FieldLookupError (lookup that the field does not have) and
-        FieldLookupValueError (value that the lookup cannot take).
+        FieldLookupValueError (value that the lookup cannot take), and ManagerError after a limit, offset or slice.
 
             adults = User.objects.filter(User.age >= 18, name__startswith="A")
             either = User.objects.filter(Q(age__lt=18) | Q(age__gte=65))
         """
+        if conditions or lookups:
+            self._refuse_after_window("filter")
         clone = self._clone()
         clone._where, clone._params = narrow(self._scope, self._where, self._params, conditions, lookups)
         return clone
@@ -101,6 +103,8 @@ class Builder(Generic[ModelT, RowT]):
         (keep,) = self._scope.controls_given(lookups, nulls=nulls)
         if keep is not None and not isinstance(keep, bool):
             raise TypeError(f"nulls must be a bool, not {type(keep).__name__}")
+        if conditions or lookups:
+            self._refuse_after_window("exclude")
         node, params = narrow(self._scope, None, (), conditions, lookups)
         if node is None:
             return self._clone()
@@ -120,15 +124,26 @@ class Builder(Generic[ModelT, RowT]):
         """Order the rows: `"name"`, `"-age"`, `User.age.desc()`, `F("name").asc(nulls="last")`, `Lower("name")`.
 
         Replaces an earlier order; without arguments the rows are unordered, whatever `Meta.ordering` says.
-        Raises FieldError for an unknown field.
+        Raises FieldError for an unknown field, ManagerError after a limit, offset or slice.
 
             User.objects.order_by("-age", "name")
         """
+        self._refuse_after_window("order_by")
         clone = self._clone()
         clone._order = resolve_order(self._scope, terms) if terms else NO_ORDER
         return clone
 
     # Window
+
+    def _refuse_after_window(self, operation: str) -> None:
+        """SQL would do it before the window: refuse instead of choosing among other rows than are written here."""
+        if self._limit is not None or self._offset:
+            raise ManagerError(
+                f"{operation}() cannot follow a limit, offset or slice, since SQL limits last: "
+                f"call {operation}() first; to go on from these very rows take their keys: "
+                "keys = await query.values_list('pk', flat=True), "
+                f"then {self._scope.name}.objects.filter(pk__in=keys)"
+            )
 
     def limit(self, count: int | None) -> Self:
         """At most `count` rows; None lifts the limit.  Raises ValueError for a negative number."""
@@ -167,7 +182,8 @@ class Builder(Generic[ModelT, RowT]):
         return clone
 
     def distinct(self) -> Self:
-        """Each different row once."""
+        """Each different row once; raises ManagerError after a limit, offset or slice."""
+        self._refuse_after_window("distinct")
         clone = self._clone()
         clone._distinct = True
         return clone
@@ -211,16 +227,25 @@ class Builder(Generic[ModelT, RowT]):
     def _values(self, fields: tuple[object, ...], kind: LoaderMode) -> ValuesQuery[ModelT, Any]:
         from oxyde.queries.values import ValuesQuery
 
-        names = self._result.fields
+        names, keys = self._result.fields, self._result.keys
         if fields:
-            names = tuple(column.name for column in self._scope.columns(fields))
-        if len(set(names)) != len(names):
-            raise FieldError(f"A field is asked for twice: {', '.join(names)}")
+            pairs = [pair for field in fields for pair in self._keyed(field)]
+            names, keys = tuple(name for _, name in pairs), tuple(key for key, _ in pairs)
+        if len(set(keys)) != len(keys):
+            raise FieldError(f"A field is asked for twice: {', '.join(keys)}")
         query: ValuesQuery[ModelT, Any] = object.__new__(ValuesQuery)
         for slot in Builder.__slots__:
             setattr(query, slot, getattr(self, slot))
-        query._result = self._scope.result(names, kind, self._result.validate)
+        query._result = self._scope.result(names, kind, self._result.validate, keys=keys)
         return query
+
+    def _keyed(self, field: object) -> list[tuple[str, str]]:
+        """A field as it was asked for, and its column's field name; a composite key is several."""
+        columns = self._scope.columns((field,))
+        name = field if isinstance(field, str) else getattr(field, "name", None)
+        if len(columns) == 1 and isinstance(name, str):
+            return [(name, columns[0].name)]
+        return [(column.name, column.name) for column in columns]
 
     # Shapes
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 from oxyde.exceptions import FieldError, ManagerError
 from oxyde.models.state import set_state
 from oxyde.queries import write
-from oxyde.queries.plans import InsertPlan, insert_plan
-from oxyde.queries.run import alias_of, finish, resolve
+from oxyde.queries.lookups import Expression
+from oxyde.queries.plans import InsertPlan, insert_plan, run_bulk, take
+from oxyde.queries.run import alias_of, execute, finish, resolve
 from oxyde.queries.scope import Scope
 from oxyde_core import ir
 
@@ -128,10 +129,16 @@ async def bulk_create(
     """Insert all objects or none; see `QueryManager.bulk_create`."""
     if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
         raise ValueError(f"batch_size must be a positive int or None, not {batch_size!r}")
-    instances = [_instance(scope, item) for item in objects]
-    batches = _batches(scope, instances, conflict, returning)
     where = target or scope.info.database
     database, lease = resolve(using, client, where, True)
+    rows = list(objects)
+    if rows and batch_size is None and not returning and conflict.action == "error" and not scope.foreign_keys:
+        fill = _fill(scope, rows, conflict, database, lease, alias_of(using, client, where))
+        if fill is not None:
+            await finish(fill)
+            return rows
+    instances = [_instance(scope, item) for item in rows]
+    batches = _batches(scope, instances, conflict, returning)
     if not instances:
         return []
     parts = [
@@ -140,7 +147,7 @@ async def bulk_create(
         for size in (batch_size or len(batch.rows),)
         for start in range(0, len(batch.rows), size)
     ]
-    if len(parts) == 1:
+    if len(parts) == 1 and parts[0][0].plan.names:
         answers = [await _run(database, lease, *parts[0])]
     else:
         answers = await _together(database, lease, parts)
@@ -154,11 +161,33 @@ async def bulk_create(
             if len(answer) != len(rows):
                 raise ManagerError(f"bulk_create() wrote {len(rows)} rows but the database returned {len(answer)}")
             for instance, values in zip(rows, answer, strict=True):
-                write.assign(instance, values)
+                take(scope, instance, values, batch.plan.complete)
         state = batch.plan.state(alias)
         for instance in rows:
             set_state(instance, state)
     return instances
+
+
+def _fill(
+    scope: Scope, rows: list[Any], conflict: Conflict, database: Database, lease: Lease | None, alias: str
+) -> Any:
+    """The usual case in one call: new instances with the same fields; the core reads and completes them.
+
+    None if the rows are not all like that; nothing was sent then.
+    """
+    from oxyde.models.model import Model
+
+    cls = scope.info.cls
+    if type(rows[0]) is not cls:
+        return None
+    batch = _Batch(scope, insert_plan(scope, vars(rows[0])), conflict, False)
+    plan = batch.plan
+    if plan.complete is not None or not plan.names:
+        # What comes back is judged with the whole row; or there is nothing to send.
+        return None
+    automatic = next((column.name for column in scope.info.pk if column.auto and column.name not in plan.names), None)
+    mark = (cls, automatic, plan.state(alias), Model.__dict__["_oxyde_state"])
+    return run_bulk(database, plan, batch.shape, rows, batch.loader, lease, fill=mark)
 
 
 def _batches(scope: Scope, instances: list[Any], conflict: Conflict, returning: bool) -> list[_Batch]:
@@ -183,7 +212,14 @@ def _batches(scope: Scope, instances: list[Any], conflict: Conflict, returning: 
 
 def _instance(scope: Scope, item: Any) -> Any:
     if isinstance(item, Mapping):
-        instance = write.construct(scope, dict(item))
+        data = dict(item)
+        for name, value in data.items():
+            if isinstance(value, Expression):
+                raise FieldError(
+                    f"bulk_create() of {scope.name} takes values, but {name!r} is the expression {value!r}: "
+                    "use create(), or db_default for what the database computes for every row"
+                )
+        instance = write.construct(scope, data)
     elif type(item) is scope.info.cls:
         instance = item
     else:
@@ -211,8 +247,12 @@ def _in_order(parts: list[tuple[_Batch, list[Any]]], answers: list[Any], conflic
 
 async def _run(database: Database, lease: Lease | None, batch: _Batch, rows: list[Any]) -> Any:
     plan = batch.plan
-    converters = tuple(column.to_db for column in plan.columns)
-    return await finish(database.run_bulk(batch.shape, rows, plan.names, converters, batch.loader, lease))
+    if not plan.names:
+        # Rows of nothing but defaults have no parameters that could be sent in bulk.
+        single = ir.insert(plan.scope.info.id, (), ir.values(), None, batch.returned)
+        answers = [await execute(database, lease, single, (), batch.loader) for _ in rows]
+        return [answer[0] for answer in answers] if batch.returned else len(answers)
+    return await finish(run_bulk(database, plan, batch.shape, rows, batch.loader, lease))
 
 
 async def _together(database: Database, lease: Lease | None, parts: list[tuple[_Batch, list[Any]]]) -> list[Any]:

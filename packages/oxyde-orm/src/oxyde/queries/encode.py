@@ -18,6 +18,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from oxyde.exceptions import FieldError, FieldLookupValueError
+from oxyde.models.columntypes import UnstorableError
 from oxyde_core.types import TypeTag, kind_of
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ def encode(info: ModelInfo, column: Column, value: object, lookup: str) -> objec
         reason = "None is only understood by exact, ne and isnull"
     except ValidationError as error:
         reason = "; ".join(str(item["msg"]) for item in error.errors(include_url=False, include_input=False))
+    except UnstorableError as error:
+        reason = str(error)
     except (TypeError, ValueError, ArithmeticError) as error:
         # Converters are users' code: their message may quote the value, their type does not.
         reason = f"its converter raised {type(error).__name__}"
@@ -169,6 +172,30 @@ def related_key(info: ModelInfo, column: Column, instance: Any) -> object:
             f"its {relation.target_field!r} is not set"
         )
     return key
+
+
+_EXACT: Final = {
+    "big_integer": 0,
+    "integer": 0,
+    "small_integer": 0,
+    "timedelta": 0,
+    "decimal": 1,
+    "double": 2,
+    "real": 2,
+}
+
+
+def check_assignable(column: TypeTag, expression: TypeTag, label: str) -> None:
+    """An expression may be assigned to a column of its family that can hold every result exactly.
+
+    Databases differ in what they make of 2.5 in an integer column, and a float has no exact decimal form.
+    """
+    check_comparable(column, expression, label)
+    mine, theirs = kind_of(column), kind_of(expression)
+    if mine in _EXACT and theirs in _EXACT and _EXACT[theirs] > _EXACT[mine]:
+        given = "a float" if _EXACT[theirs] == 2 else "a decimal"
+        hint = "// divides integers" if _EXACT[mine] == 0 else "compute with Decimal values"
+        raise FieldError(f"{label} is a {mine} and cannot be set to an expression that is {given}; {hint}")
 
 
 def check_comparable(left: TypeTag, right: TypeTag, label: str) -> None:

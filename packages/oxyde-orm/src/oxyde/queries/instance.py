@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from oxyde.exceptions import FieldError, ManagerError, NotFoundError
 from oxyde.models.state import LoadState, set_state, state_of
 from oxyde.queries import write
-from oxyde.queries.plans import to_database, update_plan
+from oxyde.queries.plans import take, to_database, update_plan
 from oxyde.queries.run import alias_of, execute, resolve
 from oxyde.queries.scope import Scope, scope_of
 from oxyde.queries.terminals import EXISTS
@@ -104,7 +104,7 @@ async def save(
             answer = await execute(database, lease, plan.shape, plan.params(values) + key, plan.loader)
             found = bool(answer)
             if plan.generated and found:
-                write.assign(instance, answer[0])
+                take(scope, instance, answer[0], plan.complete)
         if not found:
             raise _vanished(scope, "save")
         set_state(instance, plan.state(alias_of(using, client, target)))
@@ -197,7 +197,8 @@ async def refresh(
     for relation in scope.foreign_keys:
         if relation.column in fresh and fresh[relation.column] != values.get(relation.column):
             values.pop(relation.name, None)
-    write.assign(instance, fresh)
+    values.update(fresh)
+    instance.__pydantic_fields_set__.update(fresh)  # type: ignore[attr-defined]
     columns = frozenset(column.name for column in scope.info.columns if column.name in values)
     set_state(instance, LoadState(alias_of(using, client, target), columns))
     return instance

@@ -205,7 +205,7 @@ class QueryManager(Generic[ModelT, QueryT]):
                         pending.cancel()
                         raise
                 if len(rows) == 1:
-                    return rows[0]  # type: ignore[no-any-return]
+                    return rows.pop()  # type: ignore[no-any-return]
                 return one(self._scope, rows)  # type: ignore[no-any-return]
         found: ModelT = await self.query().get(*conditions, using=using, client=client, **lookups)
         return found
@@ -235,7 +235,7 @@ class QueryManager(Generic[ModelT, QueryT]):
                         pending.cancel()
                         raise
                 if len(rows) < 2:
-                    return rows[0] if rows else None
+                    return rows.pop() if rows else None
                 return one(self._scope, rows)  # type: ignore[no-any-return]
         found: ModelT | None = await self.query().get_or_none(*conditions, using=using, client=client, **lookups)
         return found

@@ -10,16 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from oxyde.exceptions import DataError, OxydeError
+from oxyde.models.columntypes import UnstorableError
+from oxyde.models.loading import complete_row
 from oxyde.models.state import LoadState
+from oxyde.queries.lookups import Operand
 from oxyde.queries.scope import Scope
 from oxyde_core import ir
 
 if TYPE_CHECKING:
     from oxyde.models.columns import Column
-    from oxyde_core import Loader
+    from oxyde_core import Database, Loader
 
 Validator = Callable[[dict[str, Any]], None]
 """Validates fields of an instance's dict in place."""
+
+Complete = Callable[[dict[str, Any]], dict[str, Any]]
+"""Validates all columns of a row together; see `complete_row`."""
+
+_ABSENT: Final = object()
 
 _KEPT: Final = 256
 """Combinations of columns that are kept for one model; beyond that, all are forgotten and made again."""
@@ -28,19 +37,23 @@ _KEPT: Final = 256
 class InsertPlan:
     """How instances with the same columns present are inserted."""
 
-    __slots__ = ("columns", "fields", "loader", "names", "returning", "scope", "shape", "states")
+    __slots__ = ("columns", "complete", "loader", "names", "returning", "scope", "shape", "states")
 
-    def __init__(self, scope: Scope, names: tuple[str, ...]) -> None:
+    def __init__(self, scope: Scope, names: tuple[str, ...], computed: dict[str, Operand] | None = None) -> None:
         info = scope.info
         self.scope = scope
         self.names = names
         self.columns: tuple[Column, ...] = tuple(info.by_name[name] for name in names)
         written = set(names)
         self.returning: tuple[str, ...] = tuple(column.name for column in info.columns if column.name not in written)
-        self.shape = ir.insert(
-            info.id, names, ir.values(*(ir.param(column.type) for column in self.columns)), None, self.returning
-        )
+        fields, nodes = names, [ir.param(column.type) for column in self.columns]
+        if computed:
+            # After the values, so that their parameters come last.
+            fields += tuple(computed)
+            nodes += [operand.node for operand in computed.values()]
+        self.shape = ir.insert(info.id, fields, ir.values(*nodes), None, self.returning)
         self.loader: Loader | None = read_back(scope, self.returning)
+        self.complete = complete_row(info) if self.returning else None
         self.states: dict[str, LoadState] = {}
 
     def params(self, values: dict[str, Any]) -> tuple[object, ...]:
@@ -71,10 +84,25 @@ def insert_plan(scope: Scope, values: dict[str, Any]) -> InsertPlan:
     return found
 
 
+def take(scope: Scope, instance: Any, returned: dict[str, Any], complete: Complete | None) -> None:
+    """Put what the database returned into an instance; it is set, as if it had been loaded.
+
+    `complete` judges the whole row, as loading it would; it is not asked while some columns are deferred.
+    """
+    values = instance.__dict__
+    if complete is not None:
+        row = {column.name: values.get(column.name, _ABSENT) for column in scope.info.columns} | returned
+        if not any(value is _ABSENT for value in row.values()):
+            valid = complete(row)
+            returned = {name: valid[name] for name in returned}
+    values.update(returned)
+    instance.__pydantic_fields_set__.update(returned)
+
+
 class UpdatePlan:
     """How instances with the same columns present are updated."""
 
-    __slots__ = ("columns", "generated", "loader", "present", "shape", "states", "validate")
+    __slots__ = ("columns", "complete", "generated", "loader", "present", "shape", "states", "validate")
 
     def __init__(self, scope: Scope, present: Iterable[str], chosen: tuple[str, ...] | None) -> None:
         info = scope.info
@@ -90,6 +118,7 @@ class UpdatePlan:
         )
         self.generated = tuple(column.name for column in info.columns if column.generated)
         self.loader = read_back(scope, self.generated)
+        self.complete = complete_row(info) if self.generated else None
         self.validate = validator(scope, tuple(column.name for column in self.columns))
         self.states: dict[str, LoadState] = {}
         assignments = tuple((column.name, ir.param(column.type)) for column in self.columns)
@@ -122,8 +151,8 @@ def update_plan(scope: Scope, values: dict[str, Any], chosen: tuple[str, ...] | 
 
 
 def read_back(scope: Scope, fields: tuple[str, ...]) -> Loader | None:
-    """How returned columns are read: as a query for dicts would load them."""
-    return scope.result(fields, "dict", "needed").loader if fields else None
+    """How returned columns are read: validated, as loading the row would."""
+    return scope.result(fields, "row", "needed").loader if fields else None
 
 
 def validator(scope: Scope, names: tuple[str, ...]) -> Validator:
@@ -136,10 +165,31 @@ def validator(scope: Scope, names: tuple[str, ...]) -> Validator:
     elision = scope.info.elision
     if not elision.by_field:
         return _whole(scope, names)
+    columns = tuple(column.name for column in scope.info.columns)
+    if not elision.informed.isdisjoint(names):
+        return _informed(scope, names, columns)
     run = elision.some(names, stored=False)
 
     def validate(values: dict[str, Any]) -> None:
         _settle(values, run({name: values[name] for name in names}))
+
+    return validate
+
+
+def _informed(scope: Scope, names: tuple[str, ...], columns: tuple[str, ...]) -> Validator:
+    """Where a validator may ask for fields before its own, it gets all that the instance has."""
+
+    known: dict[tuple[str, ...], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+    def validate(values: dict[str, Any]) -> None:
+        present = tuple(name for name in columns if name in values)
+        run = known.get(present)
+        if run is None:
+            if len(known) >= _KEPT:
+                known.clear()
+            run = known[present] = scope.info.validator(present)
+        valid = run({name: values[name] for name in present})
+        _settle(values, {name: valid[name] for name in names})
 
     return validate
 
@@ -169,5 +219,34 @@ def _valid(values: dict[str, Any]) -> None:
 
 
 def to_database(column: Column, value: Any) -> Any:
-    """A field's value as the core encodes it."""
-    return value if value is None or column.to_db is None else column.to_db(value)
+    """A field's value as the core encodes it; raises DataError for one that the column cannot hold."""
+    if value is None or column.to_db is None:
+        return value
+    try:
+        return column.to_db(value)
+    except OxydeError:
+        raise
+    except Exception as error:
+        raise unstorable(column, error) from error
+
+
+def unstorable(column: Column, error: Exception) -> DataError:
+    """The error for a value that could not be converted."""
+    # A converter is users' code: its message may quote the value, its type does not.
+    reason = str(error) if isinstance(error, UnstorableError) else f"its converter raised {type(error).__name__}"
+    label = f"{column.info.table}.{column.column}"
+    return DataError(f"{label}: the value cannot be stored: {reason}", table=column.info.table, column=column.column)
+
+
+def run_bulk(database: Database, plan: InsertPlan, shape: ir.Node, rows: list[Any], *more: Any, **options: Any) -> Any:
+    """`Database.run_bulk` of instances; raises DataError naming the column whose converter refuses a value."""
+    converters = tuple(column.to_db for column in plan.columns)
+    try:
+        return database.run_bulk(shape, rows, plan.names, converters, *more, **options)
+    except OxydeError:
+        raise
+    except Exception:
+        # The core does not know which one it was; ask them one after the other.
+        for row in rows:
+            plan.params(row.__dict__)
+        raise

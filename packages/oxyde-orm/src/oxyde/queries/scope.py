@@ -6,6 +6,7 @@ has a new one.  Everything in it is derived from the model and bounded by the mo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter
@@ -41,10 +42,13 @@ UNSET: Final[Any] = _Unset()
 class Result:
     """One kind of result: the fields that are selected and how a row becomes a Python object."""
 
-    __slots__ = ("fields", "kind", "loader", "validate")
+    __slots__ = ("fields", "keys", "kind", "loader", "validate")
 
-    def __init__(self, fields: tuple[str, ...], kind: LoaderMode, validate: Validation, loader: Loader) -> None:
+    def __init__(
+        self, fields: tuple[str, ...], keys: tuple[str, ...], kind: LoaderMode, validate: Validation, loader: Loader
+    ) -> None:
         self.fields = fields
+        self.keys = keys
         self.kind: LoaderMode = kind
         self.validate: Validation = validate
         self.loader = loader
@@ -67,6 +71,8 @@ class Scope:
         "key_order",
         "key_where",
         "name",
+        "partial",
+        "together",
         "updates",
         "validators",
         "whole",
@@ -86,6 +92,8 @@ class Scope:
         self.inserts: dict[tuple[str, ...], InsertPlan] = {}
         self.updates: dict[tuple[object, ...], UpdatePlan] = {}
         self.validators: dict[tuple[str, ...], Validator] = {}
+        self.together: dict[tuple[str, ...], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+        self.partial: dict[tuple[str, ...], Callable[[dict[str, Any]], Any]] = {}
         self._lookups: dict[str, AnyLookup] = {}
         self._results: dict[tuple[object, ...], Result] = {}
         self._aliases: frozenset[str] | None = None
@@ -185,17 +193,28 @@ class Scope:
     # Results
 
     def result(
-        self, fields: tuple[str, ...], kind: LoaderMode, validate: Validation, alias: str | None = None
+        self,
+        fields: tuple[str, ...],
+        kind: LoaderMode,
+        validate: Validation,
+        alias: str | None = None,
+        *,
+        keys: tuple[str, ...] | None = None,
     ) -> Result:
-        """The result of selecting `fields` as `kind`, made once; instances remember the alias that they came from."""
-        key = (fields, kind, validate, alias)
+        """The result of selecting `fields` as `kind`, made once; instances remember the alias that they came from.
+
+        `keys`: how dicts call the fields.
+        """
+        if keys is None or kind != "dict":
+            keys = fields
+        key = (fields, keys, kind, validate, alias)
         found = self._results.get(key)
         if found is None:
-            loader = self.info.loader(fields, kind, validate, alias)
+            loader = self.info.loader(fields, kind, validate, alias, keys)
             if len(self._results) >= 256:
                 # Field combinations are the caller's choice; forget them all rather than grow without end.
                 self._results.clear()
-            found = self._results[key] = Result(fields, kind, validate, loader)
+            found = self._results[key] = Result(fields, keys, kind, validate, loader)
         return found
 
     @property

@@ -72,7 +72,7 @@ class Terminals(Builder[ModelT, RowT]):
         limit = 1 if self._limit is None else min(1, self._limit)
         shape, params = self._select(self._result, self._definite_order(), limit)
         rows = await execute(*self._database(using, client), shape, params, self._loader(using, client))
-        return rows[0] if rows else None
+        return rows.pop(0) if rows else None
 
     async def last(
         self, *, using: str | None = None, client: AsyncDatabase | AsyncTransaction | None = None
@@ -87,7 +87,7 @@ class Terminals(Builder[ModelT, RowT]):
         else:
             shape, params = self._select(self._result, order, self._limit)
         rows = await execute(*self._database(using, client), shape, params, self._loader(using, client))
-        return rows[-1] if rows else None
+        return rows.pop() if rows else None
 
     async def count(self, *, using: str | None = None, client: AsyncDatabase | AsyncTransaction | None = None) -> int:
         """The number of rows that the query would give: limit, offset and distinct are respected."""
@@ -169,7 +169,8 @@ class Terminals(Builder[ModelT, RowT]):
 def one(scope: Scope, rows: list[Any]) -> Any:
     """The only row; raises NotFoundError or MultipleObjectsReturned naming the model."""
     if len(rows) == 1:
-        return rows[0]
+        # asyncio keeps the list until the task pauses again; the row should not be kept alive with it.
+        return rows.pop()
     if not rows:
         raise NotFoundError(f"{scope.name} matching the query does not exist")
     raise MultipleObjectsReturned(

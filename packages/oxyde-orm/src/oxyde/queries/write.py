@@ -5,14 +5,16 @@ What the database fills in on INSERT comes back through RETURNING into the insta
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from oxyde.exceptions import FieldError, ManagerError
 from oxyde.models.state import set_state
-from oxyde.queries.encode import check_comparable, related_key
-from oxyde.queries.lookups import Expression
-from oxyde.queries.plans import insert_plan, to_database, validator
+from oxyde.queries.columns import Value
+from oxyde.queries.encode import check_assignable, related_key
+from oxyde.queries.lookups import Expression, Operand
+from oxyde.queries.plans import InsertPlan, insert_plan, take, to_database, validator
 from oxyde.queries.run import alias_of, execute, resolve
 from oxyde.queries.scope import Scope
 from oxyde_core import ir
@@ -23,22 +25,35 @@ if TYPE_CHECKING:
     from oxyde.models.columns import Column
     from oxyde_core import Database, Lease
 
+_NOTHING: Final = (ir.NULL, ())
+
 _defaults: Final[dict[str, Any]] = {}
 """The hooks of `Model` itself, which do nothing; found when first needed, since models need queries."""
 
 
-def assign(instance: Any, values: dict[str, Any]) -> None:
-    """Put what the database returned into an instance; it is set, as if it had been loaded."""
-    instance.__dict__.update(values)
-    instance.__pydantic_fields_set__.update(values)
+async def insert(
+    scope: Scope,
+    instance: Any,
+    database: Database,
+    lease: Lease | None,
+    alias: str,
+    computed: dict[str, Operand] | None = None,
+) -> None:
+    """INSERT an instance, take over what the database filled in, and mark it as stored.
 
-
-async def insert(scope: Scope, instance: Any, database: Database, lease: Lease | None, alias: str) -> None:
-    """INSERT an instance, take over what the database filled in, and mark it as stored."""
-    plan = insert_plan(scope, instance.__dict__)
-    rows = await execute(database, lease, plan.shape, plan.params(instance.__dict__), plan.loader)
+    `computed`: columns that the instance does not have, since the database computes them.
+    """
+    values = instance.__dict__
+    plan = insert_plan(scope, values)
+    params = plan.params(values)
+    if computed:
+        # A hook that has set one of them has the last word.
+        computed = {name: operand for name, operand in computed.items() if name not in values}
+        plan = InsertPlan(scope, plan.names, computed)
+        params += tuple(value for operand in computed.values() for value in operand.params)
+    rows = await execute(database, lease, plan.shape, params, plan.loader)
     if plan.returning:
-        assign(instance, rows[0])
+        take(scope, instance, rows[0], plan.complete)
     set_state(instance, plan.state(alias))
 
 
@@ -53,8 +68,10 @@ async def create(
     """`create()`: an instance, or the data to make one of, is inserted with its hooks."""
     model = scope.info.cls
     given = instance is not None
+    computed: dict[str, Operand] = {}
     if not given:
-        instance = construct(scope, data)
+        data, computed = separate(scope, data)
+        instance = construct(scope, data, tuple(computed))
     else:
         if data:
             raise ManagerError(f"create() takes an instance or field values, not both ({', '.join(data)})")
@@ -67,13 +84,70 @@ async def create(
         # Changed since it was constructed, perhaps by the hook just now.
         validate_new(scope, instance)
     database, lease = resolve(using, client, where, True)
-    await insert(scope, instance, database, lease, alias_of(using, client, where))
+    await insert(scope, instance, database, lease, alias_of(using, client, where), computed)
     await call_hook(instance, "post_save", is_create=True, update_fields=None)
     return instance
 
 
-def construct(scope: Scope, data: dict[str, Any]) -> Any:
-    """A validated instance from field values; raises FieldError for keys that are no fields (also under `extra`)."""
+def separate(scope: Scope, data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Operand]]:
+    """The values of a new row, and the expressions among them by column.
+
+    Raises FieldError for an expression that refers to columns, which a row that is not there yet does not have.
+    """
+    if not any(isinstance(value, Expression) for value in data.values()):
+        return data, {}
+    values: dict[str, Any] = {}
+    found: dict[str, Operand] = {}
+    for name, value in data.items():
+        if isinstance(value, Value):
+            values[name] = value.value
+        elif not isinstance(value, Expression):
+            values[name] = value
+        else:
+            column = scope.info.by_name.get(_field_of(scope, name))
+            if column is None:
+                raise unknown_field(scope, name)
+            if column.name in found:
+                raise FieldError(f"{scope.name}.{column.name} is given twice, also as {name!r}")
+            found[column.name] = _new_value(scope, column, value)
+    for name in values:
+        column = scope.info.by_name.get(_field_of(scope, name))
+        if column is not None and column.name in found:
+            raise FieldError(f"{scope.name}.{column.name} is given twice, also as {name!r}")
+    return values, found
+
+
+def _field_of(scope: Scope, name: str) -> str:
+    """The field that Pydantic takes under this name."""
+    if name in scope.info.by_name or name not in scope.aliases:
+        return name
+    fields = scope.info.cls.model_fields.items()
+    return next(key for key, field in fields if name in (field.alias, field.validation_alias))
+
+
+def _new_value(scope: Scope, column: Column, value: Expression) -> Operand:
+    if column.generated:
+        raise FieldError(f"{scope.name}.{column.name} is computed by the database and cannot be given")
+    operand = value.build(scope)
+    stack: list[object] = [operand.node]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, tuple):
+            if node[:1] == ("col",):
+                raise FieldError(
+                    f"create() of {scope.name} cannot set {column.name!r} to {value!r}: it refers to {node[1]!r}, "
+                    "but a row that is inserted has no columns yet"
+                )
+            stack.extend(node)
+    check_assignable(column.type, operand.type, f"{scope.name}.{column.name}")
+    return operand
+
+
+def construct(scope: Scope, data: dict[str, Any], computed: tuple[str, ...] = ()) -> Any:
+    """A validated instance from field values, without the `computed` columns.
+
+    Raises FieldError for keys that are no fields (also under `extra`) and for columns that only the database writes.
+    """
     info = scope.info
     model = info.cls
     if "pk" in data and "pk" not in model.model_fields:
@@ -92,9 +166,29 @@ def construct(scope: Scope, data: dict[str, Any]) -> Any:
     for name in data:
         if name not in known and name not in model.model_fields and name not in aliases:
             raise unknown_field(scope, name)
+        if name in known and known[name].generated:
+            raise FieldError(f"{scope.name}.{name} is computed by the database and cannot be given")
+    if computed:
+        return _partly_computed(scope, computed)(data)
     if aliases:
         return model.model_validate(data, by_alias=True, by_name=True)
     return model(**data)
+
+
+def _partly_computed(scope: Scope, computed: tuple[str, ...]) -> Callable[[dict[str, Any]], Any]:
+    found = scope.partial.get(computed)
+    if found is None:
+        try:
+            found = scope.info.elision.lacking(computed)
+        except TypeError as error:
+            raise FieldError(
+                f"create() of {scope.name} cannot take an expression for {', '.join(computed)}: {error}; "
+                "use db_default, or insert the value and update() it"
+            ) from error
+        if len(scope.partial) >= 256:
+            scope.partial.clear()
+        scope.partial[computed] = found
+    return found
 
 
 def unknown_field(scope: Scope, name: str) -> FieldError:
@@ -162,6 +256,7 @@ def update_statement(
     if not values:
         raise FieldError(f"update() of {scope.name} was given no field to set")
     found: dict[str, tuple[ir.Node, tuple[object, ...]]] = {}
+    plain: dict[str, Any] = {}
     for name, value in values.items():
         if name not in scope.info.by_name:
             raise unknown_field(scope, name)
@@ -174,22 +269,39 @@ def update_statement(
             )
         if column.name in found:
             raise FieldError(f"{scope.name}.{column.name} is given twice, also as {name!r}")
-        found[column.name] = assignment(scope, column, name, value)
+        if isinstance(value, Value):
+            value = value.value
+        if isinstance(value, Expression):
+            operand = value.build(scope)
+            check_assignable(column.type, operand.type, f"{scope.name}.{column.name}")
+            found[column.name] = operand.node, operand.params
+            continue
+        if column.relation is not None and name == column.relation and value is not None:
+            value = related_key(scope.info, column, value)
+        plain[column.name] = value
+        found[column.name] = _NOTHING
+    for name, value in _valid(scope, plain).items():
+        column = scope.info.by_name[name]
+        found[name] = ir.param(column.type), (to_database(column, value),)
     names = [column.name for column in scope.info.columns if column.name in found]
     assignments = tuple((name, found[name][0]) for name in names)
     before = tuple(item for name in names for item in found[name][1])
     return ir.update(scope.info.id, assignments, where, returning), before + params
 
 
-def assignment(scope: Scope, column: Column, name: str, value: Any) -> tuple[ir.Node, tuple[object, ...]]:
-    """What a column is set to: an expression of its family of types, or a value that its field accepts."""
-    if isinstance(value, Expression):
-        operand = value.build(scope)
-        check_comparable(column.type, operand.type, f"{scope.name}.{column.name}")
-        return operand.node, operand.params
-    if column.relation is not None and name == column.relation and value is not None:
-        value = related_key(scope.info, column, value)
-    return ir.param(column.type), (to_database(column, column.validate(value)),)
+def _valid(scope: Scope, values: dict[str, Any]) -> dict[str, Any]:
+    """New values of some columns, each validated by its field; raises ValidationError naming the field."""
+    info = scope.info
+    if len(values) < 2:
+        return {name: info.by_name[name].validate(value) for name, value in values.items()}
+    # Together and in the order of the class, so that a validator finds the fields before its own.
+    names = tuple(column.name for column in info.columns if column.name in values)
+    run = scope.together.get(names)
+    if run is None:
+        if len(scope.together) >= 256:
+            scope.together.clear()
+        run = scope.together[names] = info.validator(names)
+    return run(values)
 
 
 def delete_statement(scope: Scope, where: ir.Node | None) -> ir.Node:
