@@ -83,7 +83,7 @@ def kill_the_rest() -> None:
             process.communicate()
 
 
-def finish_program(process: subprocess.Popen[str], seconds: float = 60.0) -> Finished:
+def finish_program(process: subprocess.Popen[str], seconds: float = 30.0) -> Finished:
     """Wait for a script; one that hangs is stopped with the stacks of its threads as its stderr."""
     try:
         out, err = process.communicate(timeout=seconds)
@@ -94,7 +94,7 @@ def finish_program(process: subprocess.Popen[str], seconds: float = 60.0) -> Fin
     return Finished(process.returncode, out, err)
 
 
-def run_program(name: str, path: str | Path, *, seconds: float = 60.0, **options: Any) -> Finished:
+def run_program(name: str, path: str | Path, *, seconds: float = 30.0, **options: Any) -> Finished:
     return finish_program(start_program(name, path, **options), seconds)
 
 

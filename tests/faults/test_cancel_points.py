@@ -1,8 +1,8 @@
 """The k-loop: every operation cancelled at each of its suspensions, on a file and in memory.
 
-"Early" cancels what is waited for, "late" cancels when it has happened and the task has not gone on yet. After each, the
-pool is whole, nothing is locked, the next operation gets its own result, and the rows are all there or all not: as the
-exception says where it says so.
+"Early" cancels what is waited for, "late" cancels when it has happened and the task has not gone on yet. After each,
+the pool is whole, nothing is locked, the next operation gets its own result, and the rows are all there or all not: as
+the exception says where it says so.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ async def test_a_savepoint_cancelled_alone(opened: Any) -> None:
             try:
                 async with atomic():
                     await Entry.objects.create(nonce=nonce, part=0)
-                    suspensions, _, error = await cancelled_at(inner(nonce), k, late=late)
+                    _, _, error = await cancelled_at(inner(nonce), k, late=late)
                     undisturbed = error is None
             except TransactionRolledBackError:
                 refused += 1

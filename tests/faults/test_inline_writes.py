@@ -1,4 +1,4 @@
-"""Writes of single rows on the calling thread: what becomes of them beside other writers, other threads and the exit."""
+"""Writes of single rows on the calling thread: what they do beside other writers, other threads and the exit."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ async def suspensions(operation: Coroutine[Any, Any, Any]) -> int:
 
 async def at_once() -> dict[str, bool]:
     """Which writes were answered without a suspension, the second time."""
+    found: dict[str, int] = {}
     for _ in range(2):
         entry = Entry(nonce="one")
         found = {

@@ -26,7 +26,8 @@ def test_many_runs(path: Path, how: str, loop: str) -> None:
 @both_loops
 def test_loops_in_threads(path: Path, seed: int, loop: str) -> None:
     """Three loops in three threads share one database; a transaction cannot be used in another loop."""
-    run_program("loops", path, how="threads", loop=loop, waves=scaled(6), seed=seed).report  # noqa: B018
+    found = run_program("loops", path, how="threads", loop=loop, waves=scaled(6), seed=seed).report
+    assert found["stats"]["lost"] == 0
     assert outside(path, "SELECT count(*) FROM faults_entry WHERE nonce = 'wrong loop'") == [[[0]]]
     check_file(path)
 

@@ -195,7 +195,7 @@ pub struct Caps {
     pub single_connection: bool,
     /// Reads have connections of their own.
     pub read_lane: bool,
-    /// Point look-ups may run on the calling thread.
+    /// Point look-ups and writes of single rows may run on the calling thread.
     pub inline: bool,
     /// Answers with the server's version as its only value.
     pub version_sql: &'static str,

@@ -12,7 +12,11 @@ from common import LONG, Account, Entry, arguments, prepared, report
 
 from oxyde import execute_raw
 
-LIST = "import json, os; print(json.dumps([os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd') if os.path.exists(f'/proc/self/fd/{n}')]))"
+LIST = """
+import json, os
+paths = [f"/proc/self/fd/{n}" for n in os.listdir("/proc/self/fd")]
+print(json.dumps([os.readlink(path) for path in paths if os.path.exists(path)]))
+"""
 
 
 def ours(targets: list[str], path: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Event loops: many one after another, several beside each other, closed in the middle of things, none at all.
 
-``how``: "runs" (asyncio.run many times with one database), "reopened" (a database for each), "threads", "abandoned" (loops
-that are closed with operations and a transaction under way), "no loop".
+``how``: "runs" (asyncio.run many times with one database), "reopened" (a database for each), "threads", "abandoned"
+(loops that are closed with operations and a transaction under way), "no loop".
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ pub struct SqliteConfig {
     pub max_waiting: Option<usize>,
     pub idle_timeout: Option<Duration>,
     pub max_lifetime: Option<Duration>,
-    /// Point look-ups on the calling thread.
+    /// Point look-ups and writes of single rows on the calling thread.
     pub inline: bool,
     pub journal_mode: String,
     pub synchronous: String,

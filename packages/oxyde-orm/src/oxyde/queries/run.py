@@ -1,6 +1,6 @@
 """How a query meets its database.
 
-`Database.run` answers at once (SQLite point look-ups) or gives a `Pending`.  The hot terminals repeat these few
+`Database.run` answers at once (SQLite, small statements) or gives a `Pending`.  The hot terminals repeat these few
 lines instead of calling `execute`, so that awaiting them stays one coroutine deep:
 
     rows = database.run(shape, params, loader, lease)
