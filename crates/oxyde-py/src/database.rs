@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use oxyde_exec::{BeginMode, CancelFlag, Cells, Inline, Job, Outcome, Returning, Sink, Work};
 use oxyde_sql::{BulkForm, Dialect, StatementKind, Version};
-use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::IntoPyObjectExt;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySequence, PyString, PyTuple, PyType};
 

@@ -72,6 +72,7 @@ class Scope:
         "key_where",
         "name",
         "partial",
+        "settings",
         "together",
         "updates",
         "validators",
@@ -93,6 +94,7 @@ class Scope:
         self.updates: dict[tuple[object, ...], UpdatePlan] = {}
         self.validators: dict[tuple[str, ...], Validator] = {}
         self.together: dict[tuple[str, ...], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+        self.settings: dict[tuple[object, ...], tuple[tuple[Column, ...], tuple[tuple[str, ir.Node], ...]]] = {}
         self.partial: dict[tuple[str, ...], Callable[[dict[str, Any]], Any]] = {}
         self._lookups: dict[str, AnyLookup] = {}
         self._results: dict[tuple[object, ...], Result] = {}
