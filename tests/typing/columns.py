@@ -13,5 +13,5 @@ assert_type(User.objects.filter(col(User.name).in_(["a", "b"])), Query[User])
 assert_type(User.objects.filter(col(User.bio).is_null()), Query[User])
 assert_type(User.objects.order_by(col(User.age).desc()), Query[User])
 
-_ = User.agee >= 18  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # ty: ignore[missing-attribute]
+_ = User.agee >= 18  # type: ignore[attr-defined]  # pyright: ignore[reportArgumentType, reportOperatorIssue]  # ty: ignore[invalid-attribute-access, unsupported-operator]
 _ = User.age >= "18"  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]  # ty: ignore[unsupported-operator]
