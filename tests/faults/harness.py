@@ -61,8 +61,10 @@ class Finished:
 
 def start_program(name: str, path: str | Path, **options: Any) -> subprocess.Popen[str]:
     """Start ``programs/NAME.py`` with the path of a database and options."""
-    # Unclosed things are reported, everything Python says goes to stderr, and a crash shows its stacks there.
-    command = [sys.executable, "-X", "faulthandler", "-W", "default", str(PROGRAMS / f"{name}.py"), str(path)]
+    # Unclosed things are reported, everything Python says goes to stderr, and a crash shows its stacks there. That our
+    # process has threads when it forks is what some of the scripts are about.
+    warnings = ("-W", "default", "-W", "ignore:This process:DeprecationWarning")
+    command = [sys.executable, "-X", "faulthandler", *warnings, str(PROGRAMS / f"{name}.py"), str(path)]
     process = subprocess.Popen(
         [*command, json.dumps(options)],
         stdin=subprocess.DEVNULL,

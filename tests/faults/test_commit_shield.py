@@ -114,3 +114,22 @@ async def test_an_error_of_commit(opened: Any, path: Path) -> None:
         outside(path, "BEGIN IMMEDIATE", "ROLLBACK", timeout=0.0)
     assert calls == []
     assert stored(path) == 0
+
+
+async def test_closing_does_not_stop_a_commit(opened: Any, path: Path) -> None:
+    """Everything else is stopped when a database is closed without patience; a COMMIT gets its answer."""
+    database = await opened(sqlite_journal_mode="DELETE")
+    calls: list[str] = []
+    committing = asyncio.Event()
+    with Holder(path, *READING) as holder:
+        task = asyncio.create_task(write("closing", calls, committing))
+        await committing.wait()
+        await asyncio.sleep(0.05)
+        closing = database.engine().close(0.0)
+        await asyncio.sleep(0.1)
+        assert not task.done()
+        holder.let_go()
+        await task
+        await closing
+    assert calls == ["closing"]
+    assert stored(path) == 1

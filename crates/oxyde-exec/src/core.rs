@@ -71,7 +71,8 @@ impl Core {
                 pools,
                 waiters: HashMap::new(),
                 leases: HashMap::new(),
-                next_number: 1,
+                // Flags of the parent's jobs may still be set in a forked child: no ticket here is one of theirs.
+                next_number: (generation << 48) | 1,
                 actions: VecDeque::new(),
                 pumping: false,
                 closing: None,

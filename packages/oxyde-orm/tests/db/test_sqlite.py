@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -436,6 +437,6 @@ asyncio.run(main())
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.stdout.split() == [str(number) for number in range(10)], done.stderr
-    with sqlite3.connect(tmp_path / "k.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "k.db")) as connection:
         assert [row[0] for row in connection.execute("SELECT v FROM t")] == list(range(10))
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
