@@ -93,6 +93,7 @@ def threads() -> dict[str, Any]:
     database = run(prepared(PATH, accounts=5, max_connections=4))
     failures: list[BaseException] = []
     shared: list[Any] = []
+    done: list[int] = []
     ready, go_on = threading.Event(), threading.Event()
 
     async def work(name: int) -> None:
@@ -114,7 +115,11 @@ def threads() -> dict[str, Any]:
             results = await asyncio.gather(*tasks, return_exceptions=True)
             errors = [error for error in results if error is not None and not isinstance(error, asyncio.CancelledError)]
             assert not errors, errors
+        done.append(name)
         if name == 0:
+            # The transaction keeps the writer until another loop has tried to use it: nobody else may need it then.
+            while len(done) < 3:
+                await asyncio.sleep(0.001)
             async with atomic() as transaction:
                 shared.append(transaction)
                 ready.set()
@@ -137,6 +142,7 @@ def threads() -> dict[str, Any]:
             run(work(name))
         except BaseException as error:
             failures.append(error)
+            done.extend(range(3))
             ready.set()
             go_on.set()
 
