@@ -57,7 +57,12 @@ pub fn sqlite(
     settings: &Bound<'_, PyDict>,
 ) -> PyResult<SqliteConfig> {
     let default = SqliteConfig::default();
-    let busy: u64 = get(settings, "sqlite_busy_timeout", 5_000)?;
+    let busy = match settings.get_item("sqlite_busy_timeout")? {
+        Some(milliseconds) if !milliseconds.is_none() => seconds(&milliseconds)? / 1_000,
+        _ => default.busy_timeout,
+    };
+    // The one lock of SQLite that a statement waits for is the file's.
+    let busy = duration(settings, "lock_timeout")?.unwrap_or(busy);
     let options = settings.get_item("options")?.filter(|o| !o.is_none());
     Ok(SqliteConfig {
         name,
@@ -71,7 +76,7 @@ pub fn sqlite(
         journal_mode: get(settings, "sqlite_journal_mode", default.journal_mode)?,
         synchronous: get(settings, "sqlite_synchronous", default.synchronous)?,
         cache_size: get(settings, "sqlite_cache_size", None::<i64>)?,
-        busy_timeout: Duration::from_millis(busy),
+        busy_timeout: busy,
         on_connect: get(settings, "on_connect", Vec::<String>::new())?,
         options: match options {
             Some(options) => {

@@ -13,7 +13,9 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -263,7 +265,16 @@ async def test_acquire_timeout(file: Path) -> None:
         assert raised.value.retryable
 
 
-async def test_locked_by_another_process(file: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [
+        ("?busy_timeout=50", {}),
+        ("", {"sqlite_busy_timeout": timedelta(milliseconds=50)}),
+        ("", {"lock_timeout": 0.05}),
+        ("", {"lock_timeout": 0.05, "sqlite_busy_timeout": 60_000}),
+    ],
+)
+async def test_locked_by_another_process(file: Path, options: str, settings: dict[str, Any]) -> None:
     script = (
         "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN IMMEDIATE'); "
         "print('locked', flush=True); sys.stdin.read()"
@@ -274,9 +285,13 @@ async def test_locked_by_another_process(file: Path) -> None:
     try:
         assert other.stdout is not None
         assert other.stdout.readline() == "locked\n"
-        await db.init(short=AsyncDatabase(f"sqlite:///{file}?busy_timeout=50", name="short", auto_register=False))
+        short = AsyncDatabase(
+            f"sqlite:///{file}{options}", name="short", settings=PoolSettings(**settings), auto_register=False
+        )
+        await db.init(short=short)
         with pytest.raises(LockTimeoutError) as raised:
-            async with atomic(using="short"):
+            # Far below what the default of the setting would wait.
+            async with asyncio.timeout(4), atomic(using="short"):
                 raise AssertionError
         assert raised.value.retryable
     finally:
