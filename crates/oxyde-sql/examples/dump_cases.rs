@@ -8,7 +8,7 @@
 //! Each argument compiles for that version instead of the oldest one.
 //!
 //! `{"servers": [{"name", "dialect", "version", "setup": [sql], "teardown": [sql],
-//! "cases": [{"group", "name", "sql", "binds": [{"param", "type", "pg_oid"}]} | {…, "error"}],
+//! "cases": [{"group", "name", "sql", "binds": [{"param", "type", "pg_oid", "verbatim", "texts"}]} | {…, "error"}],
 //! "documents": [{"name", "create": [sql], "drop": [sql]} | {"name", "error"}]}]}`
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a tool for tests
@@ -37,13 +37,13 @@ fn main() {
 }
 
 fn dump(server: &Server) -> Value {
-    let schema = schema();
+    let schema = schema(server.dialect);
     json!({
         "name": server.name,
         "dialect": server.dialect.id(),
         "version": server.version.to_string(),
-        "setup": create_statements(&schema, server.dialect, server.version).unwrap(),
-        "teardown": drop_statements(&schema, server.dialect, server.version).unwrap(),
+        "setup": create_statements(&schema, (server.dialect, server.version)).unwrap(),
+        "teardown": drop_statements(&schema, (server.dialect, server.version)).unwrap(),
         "cases": cases(server),
         "documents": schemas(server),
     })
@@ -69,7 +69,12 @@ fn cases(server: &Server) -> Vec<Value> {
 fn binds(plan: &Plan) -> Vec<Value> {
     plan.binds
         .iter()
-        .map(|b| json!({"param": b.param, "type": b.ty.to_json(), "pg_oid": b.ty.pg_oid()}))
+        .map(|b| {
+            json!({
+                "param": b.param, "type": b.ty.to_json(), "pg_oid": b.ty.pg_oid(),
+                "verbatim": b.verbatim, "texts": b.texts,
+            })
+        })
         .collect()
 }
 
@@ -78,11 +83,11 @@ fn schemas(server: &Server) -> Vec<Value> {
         .into_iter()
         .map(|(name, doc)| {
             let doc = SchemaDoc::from_json(&doc.to_string()).unwrap();
-            match create_statements(&doc, server.dialect, server.version) {
+            match create_statements(&doc, (server.dialect, server.version)) {
                 Ok(create) => json!({
                     "name": name,
                     "create": create,
-                    "drop": drop_statements(&doc, server.dialect, server.version).unwrap(),
+                    "drop": drop_statements(&doc, (server.dialect, server.version)).unwrap(),
                 }),
                 Err(error) => json!({"name": name, "error": error.to_string()}),
             }

@@ -4,7 +4,7 @@
 //! refused ([`Features::require`]) or, where an exact equivalent exists, said
 //! in another way; never left out.
 
-use crate::{CompileError, Dialect, Version};
+use crate::{CaseMapping, CompileError, Dialect, Target, Version};
 
 /// Capabilities of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct Features {
     pub default_values: bool,
     /// `unnest($1, $2)` turns array parameters into rows: PostgreSQL.
     pub unnest: bool,
+    /// `INSERT INTO t SELECT FROM generate_series(1, n)`, a query without columns, inserts n rows of defaults: PostgreSQL.
+    pub rows_without_columns: bool,
     /// Several rows in one INSERT are the fastest way. On SQLite a stepped statement is.
     pub multi_row_insert: bool,
     /// `SET a = …, b = …` gives each expression the old row, as the standard says. MySQL and MariaDB assign from left to right.
@@ -54,8 +56,14 @@ pub struct Features {
     pub key_locks: bool,
 
     // Expressions
-    /// The collation `und-x-icu` exists: PostgreSQL built with ICU, as all common packages are.
-    pub icu_collation: bool,
+    /// Who maps the case of letters beyond ASCII.
+    pub case_mapping: CaseMapping,
+    /// `text[] = varchar[]` is no operator: arrays meet arrays of the very same type. PostgreSQL.
+    pub exact_arrays: bool,
+    /// A query may stand inside an expression. Not in constraints and indexes.
+    pub subqueries: bool,
+    /// `JSON_OVERLAPS`. MariaDB since 10.9.
+    pub json_overlaps: bool,
     /// `JSON_NORMALIZE` puts the keys of a document in order: MariaDB since 10.7. Before, documents are equal when their texts are, but for spaces.
     pub json_normalize: bool,
     /// The functions of [`crate::SQLITE_FUNCTIONS`] may be called: in statements on our own connections, never in DDL.
@@ -91,9 +99,14 @@ pub struct Features {
 }
 
 impl Features {
-    /// The capabilities of a version of a database.
+    /// The capabilities of a server.
     #[must_use]
-    pub fn of(dialect: Dialect, version: Version) -> Self {
+    pub fn of(target: impl Into<Target>) -> Self {
+        let Target {
+            dialect,
+            version,
+            case_mapping,
+        } = target.into();
         let postgres = dialect == Dialect::Postgres;
         let mysql = dialect == Dialect::Mysql;
         let mariadb = dialect == Dialect::MariaDb;
@@ -110,6 +123,7 @@ impl Features {
             insert_row_alias: mysql && version >= Version(8, 0, 19),
             default_values: postgres || sqlite,
             unnest: postgres,
+            rows_without_columns: postgres,
             multi_row_insert: mysql || mariadb,
             simultaneous_assignment: postgres || sqlite,
             indexed_in_changes: postgres
@@ -124,7 +138,10 @@ impl Features {
             for_share: postgres || mysql,
             key_locks: postgres,
 
-            icu_collation: postgres,
+            case_mapping,
+            exact_arrays: postgres,
+            subqueries: true,
+            json_overlaps: mysql || (mariadb && version >= Version(10, 9, 0)),
             json_normalize: mariadb && version >= Version(10, 7, 0),
             registered_functions: sqlite,
 
@@ -147,6 +164,7 @@ impl Features {
     /// The same server, for text that is stored in the schema.
     pub(crate) fn for_ddl(mut self) -> Self {
         self.registered_functions = false;
+        self.subqueries = false;
         self
     }
 

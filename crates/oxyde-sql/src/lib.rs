@@ -19,6 +19,7 @@ mod dialect;
 mod features;
 pub mod ir;
 mod plan;
+mod target;
 mod types;
 
 pub use compile::compile;
@@ -35,4 +36,5 @@ pub use dialect::sqlite::FUNCTIONS as SQLITE_FUNCTIONS;
 pub use dialect::{Dialect, Version};
 pub use features::Features;
 pub use plan::{BindSlot, BulkForm, CompileError, Plan, ResultColumn, StatementKind, Transform};
+pub use target::{CaseMapping, Target};
 pub use types::{EnumType, SqlType, TypeTagError};

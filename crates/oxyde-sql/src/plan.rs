@@ -22,6 +22,10 @@ pub struct Plan {
     /// For a bulk insert: how many of `binds` belong to the row (the first
     /// ones); those after them are the same for all rows. 0 otherwise.
     pub row_binds: usize,
+    /// For a bulk insert in one statement: which of `columns` the database
+    /// numbers in the order of the rows. The rows come back in that order, too,
+    /// which no manual promises: values that do not ascend say that they did not.
+    pub numbered: Option<usize>,
 }
 
 /// One placeholder.
@@ -34,6 +38,14 @@ pub struct BindSlot {
     pub ty: SqlType,
     /// What is done to the text of the value first.
     pub transform: Transform,
+    /// The server infers the type, which only it knows (a column with a `db_type`)
+    /// or which has to be exactly a column's (arrays): the value is sent as text
+    /// and without a type of its own.
+    pub verbatim: bool,
+    /// The value is a list, sent as an array of texts, each the text of an item:
+    /// for items that are arrays themselves, or whose type only the server knows.
+    /// `ty` is the list's.
+    pub texts: bool,
 }
 
 /// A change to the text of a parameter that SQL cannot make, or only slowly.
@@ -96,6 +108,9 @@ pub struct ResultColumn {
     pub table: String,
     /// Column in the database, or the alias of an expression.
     pub column: String,
+    /// Only the server knows the type: the value comes as text and is decoded by
+    /// what the server says it is.
+    pub verbatim: bool,
 }
 
 /// What a statement does.
@@ -122,6 +137,9 @@ pub enum BulkForm {
         /// if that is true; a column that only looks like such a key exists.
         key_check: Option<String>,
     },
+    /// `Plan::sql` inserts as many rows of defaults as the value of its only
+    /// placeholder says, which is no parameter of the query.
+    Count,
     /// `Plan::sql` inserts all rows; each row bind takes the array of one field's values.
     UnnestArrays,
     /// The statement is `head`, then `row` once per row joined by commas, then

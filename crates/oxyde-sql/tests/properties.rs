@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use oxyde_sql::ir::{self, Column, Expr, MAX_DEPTH, Query, Table};
 use oxyde_sql::{
-    CompileError, Dialect, EnumType, SchemaDoc, SqlType, Transform, compile, create_statements,
-    drop_statements,
+    CompileError, Dialect, EnumType, SchemaDoc, SqlType, Target, Transform, Version, compile,
+    create_statements, drop_statements,
 };
 use proptest::prelude::*;
 use rusqlite::Connection;
@@ -84,13 +84,13 @@ proptest! {
             prop_assert_eq!(unquote(&quoted, mark), Some((name.clone(), "")));
             // And in a statement, which another writer makes.
             let column = Column {
-                field: "f".into(), name: name.clone(), ty: SqlType::Int, nullable: true,
+                field: "f".into(), name: name.clone(), ty: SqlType::Int, db_type: None, nullable: true,
                 primary_key: false, auto: false, generated: false,
             };
             let table = Arc::new(Table::new(name.clone(), Some(name.clone()), vec![column]));
             let shape = json!(["select", 1, ["f"], null, [], "", "", "", "rows"]);
             let query = ir::json::query(&shape, &|_| Some(Arc::clone(&table))).unwrap();
-            let plan = compile(&query, *dialect, dialect.oldest()).unwrap();
+            let plan = compile(&query, (*dialect, dialect.oldest())).unwrap();
             let sql = plan.sql.strip_prefix("SELECT ").unwrap();
             let (column, rest) = unquote(sql, mark).unwrap();
             let (schema, rest) = unquote(rest.strip_prefix(" FROM ").unwrap(), mark).unwrap();
@@ -120,16 +120,16 @@ proptest! {
         let doc = SchemaDoc::from_json(&doc.to_string()).unwrap();
         let connection = Connection::open_in_memory().unwrap();
         let version = Dialect::Sqlite.oldest();
-        for sql in create_statements(&doc, Dialect::Sqlite, version).unwrap() {
+        for sql in create_statements(&doc, (Dialect::Sqlite, version)).unwrap() {
             connection.execute_batch(&sql).unwrap();
         }
         let quoted = Dialect::Sqlite.quote(&table);
         connection.execute_batch(&format!("INSERT INTO {quoted} DEFAULT VALUES")).unwrap();
-        for sql in drop_statements(&doc, Dialect::Sqlite, version).unwrap() {
+        for sql in drop_statements(&doc, (Dialect::Sqlite, version)).unwrap() {
             connection.execute_batch(&sql).unwrap();
         }
         for dialect in Dialect::ALL {
-            create_statements(&doc, *dialect, dialect.oldest()).unwrap();
+            create_statements(&doc, (*dialect, dialect.oldest())).unwrap();
         }
     }
 
@@ -205,6 +205,7 @@ fn table() -> Arc<Table> {
         field: field.into(),
         name: field.into(),
         ty: SqlType::BigInt,
+        db_type: None,
         nullable: false,
         primary_key: field == "id",
         auto: false,
@@ -223,7 +224,7 @@ fn query(shape: &Value) -> Result<Query, CompileError> {
 
 fn error(shape: &Value) -> String {
     let compiled =
-        query(shape).and_then(|q| compile(&q, Dialect::Postgres, Dialect::Postgres.oldest()));
+        query(shape).and_then(|q| compile(&q, (Dialect::Postgres, Dialect::Postgres.oldest())));
     compiled.unwrap_err().to_string()
 }
 
@@ -247,8 +248,7 @@ fn too_deep() {
         select.filter = Some(expr);
         compile(
             &Query::Select(select),
-            Dialect::Sqlite,
-            Dialect::Sqlite.oldest(),
+            (Dialect::Sqlite, Dialect::Sqlite.oldest()),
         )
     };
     assert!(deep(MAX_DEPTH).is_ok());
@@ -347,4 +347,50 @@ fn mistakes_are_named() {
         let message = error(&shape);
         assert!(message.contains(expected), "{message}\n{shape}");
     }
+}
+
+#[test]
+fn case_is_mapped_by_whoever_the_server_has() {
+    let lowered = |version, facts: &[&str]| {
+        let facts: Vec<String> = facts.iter().map(|&f| f.into()).collect();
+        let target = Target::refined(Dialect::Postgres, version, &facts);
+        let mut columns = table().columns.clone();
+        columns.push(Column {
+            field: "s".into(),
+            name: "s".into(),
+            ty: SqlType::Text,
+            ..columns.last().unwrap().clone()
+        });
+        let table = Arc::new(Table::new("t", None, columns));
+        let shape = json!([
+            "delete",
+            1,
+            ["match", "iexact", ["col", "s"], ["param", "text"]],
+            []
+        ]);
+        let query = ir::json::query(&shape, &|_| Some(Arc::clone(&table))).unwrap();
+        compile(&query, target).map(|plan| plan.sql.split_once("WHERE ").unwrap().1.to_owned())
+    };
+    let (old, new) = (Version(12, 0, 0), Version(17, 0, 0));
+    for (version, facts, expected) in [
+        (
+            old,
+            &["icu", "lc_ctype_c"][..],
+            r#"lower("s" COLLATE "und-x-icu") = lower($1 COLLATE "und-x-icu")"#,
+        ),
+        (
+            new,
+            &["pg_c_utf8", "lc_ctype_c"],
+            r#"lower("s" COLLATE "pg_c_utf8") = lower($1 COLLATE "pg_c_utf8")"#,
+        ),
+        (old, &[], r#"lower("s") = lower($1)"#),
+    ] {
+        assert_eq!(lowered(version, facts).unwrap(), expected);
+    }
+    let error = lowered(old, &["lc_ctype_c"]).unwrap_err().to_string();
+    assert!(
+        error.starts_with("PostgreSQL 12.0.0 does not support upper and lower case"),
+        "{error}"
+    );
+    assert!(error.contains("LC_CTYPE"), "{error}");
 }

@@ -40,6 +40,12 @@ fn show(plan: &Plan) -> String {
         .iter()
         .map(|bind| {
             let mut text = format!("{}:{}", bind.param, bind.ty.to_json());
+            if bind.verbatim {
+                text += " verbatim";
+            }
+            if bind.texts {
+                text += " as texts";
+            }
             if bind.transform != Transform::None {
                 write!(text, " {:?}", bind.transform).unwrap();
             }
@@ -48,6 +54,15 @@ fn show(plan: &Plan) -> String {
         .collect();
     if !binds.is_empty() {
         write!(out, "\n  <- {}", binds.join(", ").replace('"', "")).unwrap();
+    }
+    let verbatim: Vec<&str> = plan
+        .columns
+        .iter()
+        .filter(|c| c.verbatim)
+        .map(|c| c.name.as_str())
+        .collect();
+    if !verbatim.is_empty() {
+        write!(out, "\n  -> {} verbatim", verbatim.join(", ")).unwrap();
     }
     match &plan.bulk {
         None => {}
@@ -85,8 +100,8 @@ fn schema_documents() {
     for (name, doc) in documents() {
         let doc = SchemaDoc::from_json(&doc.to_string()).unwrap();
         let out = shared(&newer_servers(), |server| {
-            let create = create_statements(&doc, server.dialect, server.version);
-            let drop = drop_statements(&doc, server.dialect, server.version);
+            let create = create_statements(&doc, (server.dialect, server.version));
+            let drop = drop_statements(&doc, (server.dialect, server.version));
             match create {
                 Ok(create) => [create, drop.unwrap()].concat().join(";\n") + ";",
                 Err(error) => refused(&error),

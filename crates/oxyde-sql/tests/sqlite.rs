@@ -38,7 +38,7 @@ fn connection() -> Connection {
 }
 
 fn create(connection: &Connection, doc: &SchemaDoc) {
-    for sql in create_statements(doc, Dialect::Sqlite, Dialect::Sqlite.oldest()).unwrap() {
+    for sql in create_statements(doc, (Dialect::Sqlite, Dialect::Sqlite.oldest())).unwrap() {
         connection
             .execute_batch(&sql)
             .unwrap_or_else(|e| panic!("{e}\n{sql}"));
@@ -53,7 +53,7 @@ fn sqlite_plan(shape: &Value) -> Plan {
 #[test]
 fn every_statement_prepares() {
     let connection = connection();
-    create(&connection, &schema());
+    create(&connection, &schema(Dialect::Sqlite));
     let server = servers().into_iter().find(|s| s.name == "sqlite").unwrap();
     let mut prepared = 0;
     for group in groups() {
@@ -92,12 +92,12 @@ fn every_document_creates_and_drops() {
     let version = Dialect::Sqlite.oldest();
     for (name, doc) in documents() {
         let doc = SchemaDoc::from_json(&doc.to_string()).unwrap();
-        if create_statements(&doc, Dialect::Sqlite, version).is_err() {
+        if create_statements(&doc, (Dialect::Sqlite, version)).is_err() {
             continue;
         }
         let connection = connection();
         create(&connection, &doc);
-        let drop = drop_statements(&doc, Dialect::Sqlite, version).unwrap();
+        let drop = drop_statements(&doc, (Dialect::Sqlite, version)).unwrap();
         connection
             .execute_batch(&format!("BEGIN; {}; COMMIT", drop.join(";")))
             .unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -131,7 +131,7 @@ fn a_circle_with_rows_is_dropped() {
              UPDATE hen SET egg_id = 1; INSERT INTO basket VALUES (1, 1)",
         )
         .unwrap();
-    let drop = drop_statements(&doc, Dialect::Sqlite, Dialect::Sqlite.oldest()).unwrap();
+    let drop = drop_statements(&doc, (Dialect::Sqlite, Dialect::Sqlite.oldest())).unwrap();
     connection
         .execute_batch(&format!("BEGIN; {}; COMMIT", drop.join(";")))
         .unwrap();
@@ -267,7 +267,7 @@ fn a_prefix_search_uses_the_index() {
 #[test]
 fn lists_take_every_length() {
     let connection = connection();
-    create(&connection, &schema());
+    create(&connection, &schema(Dialect::Sqlite));
     connection
         .execute_batch("INSERT INTO membership VALUES (1, 1, 'x'), (2, 1, 'y')")
         .unwrap();
@@ -323,7 +323,7 @@ fn lists_of_documents_compare_documents() {
 #[test]
 fn ten_thousand_conditions_run() {
     let connection = connection();
-    create(&connection, &schema());
+    create(&connection, &schema(Dialect::Sqlite));
     let one = json!(["cmp", "eq", ["col", "id"], ["param", "big_integer"]]);
     for tag in ["or", "and"] {
         let mut condition = vec![json!(tag)];

@@ -9,7 +9,7 @@ use super::literal::{Literal, literal};
 use super::writer::{Writer, marker};
 use crate::dialect::{Spelling, fragment, spelling};
 use crate::ir::{Column, Slot, Table};
-use crate::{BindSlot, CompileError, Dialect, Features, SqlType, Transform, Version};
+use crate::{BindSlot, CompileError, Dialect, Features, SqlType, Target, Transform};
 
 type Result<T> = std::result::Result<T, CompileError>;
 
@@ -36,8 +36,8 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(table: &'a Table, dialect: Dialect, version: Version) -> Self {
-        Self::with(table, Features::of(dialect, version), None)
+    pub(crate) fn new(table: &'a Table, target: Target) -> Self {
+        Self::with(table, Features::of(target), None)
     }
 
     /// For text that is stored in the schema: literals, no functions of ours.
@@ -150,12 +150,31 @@ impl<'a> Context<'a> {
             };
             return Ok(fragment::raw(literal(&slot.ty, &value, &self.features)?));
         }
+        Ok(self.place(slot, transform, false, false))
+    }
+
+    /// A place for a value of a column whose type only the server knows.
+    pub(crate) fn bind_verbatim(&mut self, slot: &Slot) -> Result<Sea> {
+        if self.literals.is_some() {
+            return self.bind(slot, Transform::None);
+        }
+        Ok(self.place(slot, Transform::None, true, false))
+    }
+
+    /// A place for a list whose items are sent as texts.
+    pub(crate) fn bind_texts(&mut self, slot: &Slot) -> Sea {
+        self.place(slot, Transform::None, false, true)
+    }
+
+    fn place(&mut self, slot: &Slot, transform: Transform, verbatim: bool, texts: bool) -> Sea {
         self.slots.push(BindSlot {
             param: slot.index + self.first_param,
             ty: slot.ty.clone(),
             transform,
+            verbatim,
+            texts,
         });
-        Ok(marker(self.slots.len() - 1))
+        marker(self.slots.len() - 1)
     }
 
     /// The values of an array parameter, in DDL.

@@ -5,14 +5,10 @@ use sea_query::Query as SeaQuery;
 use super::context::Context;
 use super::update::by_list;
 use crate::ir::Delete;
-use crate::{CompileError, Dialect, Plan, SqlType, StatementKind, Version};
+use crate::{CompileError, Plan, SqlType, StatementKind, Target};
 
-pub(super) fn compile(
-    delete: &Delete,
-    dialect: Dialect,
-    version: Version,
-) -> Result<Plan, CompileError> {
-    let mut ctx = Context::new(&delete.table, dialect, version);
+pub(super) fn compile(delete: &Delete, target: Target) -> Result<Plan, CompileError> {
+    let mut ctx = Context::new(&delete.table, target);
     let returns_rows = !delete.returning.is_empty();
     if returns_rows {
         ctx.features
@@ -47,5 +43,6 @@ pub(super) fn compile(
         returns_rows,
         bulk: None,
         row_binds: 0,
+        numbered: None,
     })
 }

@@ -5,7 +5,7 @@ use sea_query::{BinOper, Expr as Sea};
 use super::context::Context;
 use super::infer::{Number, weight};
 use crate::dialect::{Needle, Typed, fragment};
-use crate::ir::{ArithOp, CompareOp, Expr, Func, MatchOp, Slot};
+use crate::ir::{ArithOp, ArrayOp, Column, CompareOp, Expr, Func, MatchOp, Slot};
 use crate::{CompileError, SqlType, Transform};
 
 type Result<T> = std::result::Result<T, CompileError>;
@@ -24,8 +24,15 @@ impl Context<'_> {
     }
 
     /// Compiles the new value of a column.
-    pub(crate) fn assigned(&mut self, expr: &Expr, ty: &SqlType) -> Result<Sea> {
+    pub(crate) fn assigned(&mut self, expr: &Expr, column: &Column) -> Result<Sea> {
+        let ty = &column.ty;
+        if self.spell.verbatim(column) {
+            self.check_weight(weight(expr, 0)?)?;
+            let declared = self.dialect().declared(column.db_type.as_deref(), ty);
+            return self.operand(expr, Some(&declared), true);
+        }
         let sql = self.root(expr, Some(ty))?;
+        let sql = self.in_utc(sql, expr, Some(ty));
         let computed = match expr {
             Expr::Arith(..) | Expr::Neg(_) | Expr::Func(Func::Abs | Func::Coalesce, _) => {
                 Number::of(self.type_of(expr).as_ref())
@@ -39,6 +46,33 @@ impl Context<'_> {
             _ => Number::Unknown,
         };
         Ok(self.spell.stored(sql, ty, computed))
+    }
+
+    /// Compiles what stands beside a value; `inferred`: the server finds out the
+    /// type of a parameter.
+    pub(super) fn operand(
+        &mut self,
+        expr: &Expr,
+        hint: Option<&SqlType>,
+        inferred: bool,
+    ) -> Result<Sea> {
+        match expr {
+            Expr::Param(slot) if inferred => self.bind_verbatim(slot),
+            _ => self.expr(expr, hint),
+        }
+    }
+
+    /// Compiles a text for a function of texts.
+    pub(super) fn text(&mut self, expr: &Expr, hint: Option<&SqlType>) -> Result<Typed> {
+        let ty = self.type_of(expr);
+        let sql = self.expr(expr, hint)?;
+        Ok(match ty {
+            Some(ty) if self.is_verbatim(expr) && !matches!(ty, SqlType::Array(_)) => Typed {
+                sql: self.spell.text(sql),
+                ty: Some(SqlType::Text),
+            },
+            ty => Typed { sql, ty },
+        })
     }
 
     pub(super) fn expr(&mut self, expr: &Expr, hint: Option<&SqlType>) -> Result<Sea> {
@@ -79,14 +113,17 @@ impl Context<'_> {
             }
             Expr::Between(a, low, high) => {
                 let ty = self.common_type(&[a, low, high]);
-                let a = self.expr(a, ty.as_ref())?;
-                let low = self.expr(low, ty.as_ref())?;
-                let high = self.expr(high, ty.as_ref())?;
+                let common = self.common(&[a, low, high], ty.as_ref());
+                let a = self.one_of(a, &common)?;
+                let low = self.one_of(low, &common)?;
+                let high = self.one_of(high, &common)?;
                 self.spell.between(a, low, high, ty.as_ref())?
             }
             Expr::In(a, list) => self.in_list(a, list, false)?,
             Expr::NotIn(a, list) => self.in_list(a, list, true)?,
             Expr::Match(op, a, b) => self.matches(*op, a, b)?,
+            Expr::Array(op, a, b) => self.array(*op, a, b)?,
+            Expr::Item(a, index) => self.item(a, index)?,
             Expr::And(list) => self.chain(list, " AND ", "TRUE")?,
             Expr::Or(list) => self.chain(list, " OR ", "FALSE")?,
             Expr::Not(a) => {
@@ -118,12 +155,90 @@ impl Context<'_> {
             .cloned()
     }
 
+    /// What expressions that are compared with each other have in common.
+    fn common(&self, exprs: &[&Expr], ty: Option<&SqlType>) -> Common {
+        let verbatim = exprs.iter().find_map(|e| self.verbatim_column(e));
+        let declared = verbatim.map(|c| self.dialect().declared(c.db_type.as_deref(), &c.ty));
+        // Not the column is converted, or no index of it could be used.
+        let column = exprs.iter().find(|e| matches!(e, Expr::Column(_)));
+        let time = column.and_then(|e| self.type_of(e));
+        Common {
+            inferred: exprs.iter().any(|e| !is_param(e) && self.is_inferred(e)),
+            hint: declared.or(ty.cloned()),
+            time: time.or(ty.cloned()),
+        }
+    }
+
+    /// One of them.
+    fn one_of(&mut self, expr: &Expr, common: &Common) -> Result<Sea> {
+        let sql = self.operand(expr, common.hint.as_ref(), common.inferred)?;
+        Ok(self.in_utc(sql, expr, common.time.as_ref()))
+    }
+
+    /// A time as it is needed, if an expression is one of another kind.
+    pub(super) fn in_utc(&self, sql: Sea, expr: &Expr, wanted: Option<&SqlType>) -> Sea {
+        match (self.type_of(expr), wanted) {
+            (Some(from), Some(to)) if !self.is_verbatim(expr) => self.spell.in_utc(sql, &from, to),
+            _ => sql,
+        }
+    }
+
     fn compare(&mut self, op: CompareOp, a: &Expr, b: &Expr) -> Result<Sea> {
         let ty = self.common_type(&[a, b]);
         let same = stored(a) && stored(b) && self.type_of(a) == self.type_of(b);
-        let a = self.expr(a, ty.as_ref())?;
-        let b = self.expr(b, ty.as_ref())?;
+        let common = self.common(&[a, b], ty.as_ref());
+        let a = self.one_of(a, &common)?;
+        let b = self.one_of(b, &common)?;
         self.spell.compare(op, a, b, ty.as_ref(), same)
+    }
+
+    /// A comparison of members: of arrays, or of what the server has these operators for.
+    fn array(&mut self, op: ArrayOp, a: &Expr, b: &Expr) -> Result<Sea> {
+        for side in [a, b] {
+            match self.type_of(side) {
+                _ if self.is_verbatim(side) => {}
+                Some(SqlType::Array(item)) if !matches!(*item, SqlType::Array(_)) => {}
+                // Beside a declared type it is what that is.
+                _ if self.is_verbatim(a) || self.is_verbatim(b) => {}
+                _ => {
+                    let declared = [a, b].into_iter().find_map(|side| match side {
+                        Expr::Column(field) => self.table.column(field)?.db_type.as_deref(),
+                        _ => None,
+                    });
+                    if let Some(db_type) = declared {
+                        return Err(self
+                            .features
+                            .refuse(format!("{:?} of values of the type {db_type}", op.tag())));
+                    }
+                    return Err(CompileError::invalid(format!(
+                        "{:?} compares lists of plain values",
+                        op.tag()
+                    )));
+                }
+            }
+        }
+        let common = self.common(&[a, b], None);
+        let (a, b) =
+            self.qualified(|ctx| Ok((ctx.one_of(a, &common)?, ctx.one_of(b, &common)?)))?;
+        self.spell.array(op, a, b)
+    }
+
+    fn item(&mut self, array: &Expr, index: &Expr) -> Result<Sea> {
+        let Some(SqlType::Array(item)) = self.type_of(array) else {
+            return Err(CompileError::invalid("only lists have items"));
+        };
+        let array = self.expr(array, None)?;
+        let index = self.expr(index, Some(&SqlType::BigInt))?;
+        self.spell.item(array, index, &item)
+    }
+
+    /// Compiles what will stand inside a query of its own where arrays are no
+    /// types: that may have columns of the same names.
+    fn qualified<T>(&mut self, compile: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let before = std::mem::replace(&mut self.qualify, !self.features.exact_arrays);
+        let compiled = compile(self);
+        self.qualify = before;
+        compiled
     }
 
     fn in_list(&mut self, value: &Expr, list: &Expr, negated: bool) -> Result<Sea> {
@@ -144,6 +259,7 @@ impl Context<'_> {
             }
         };
         let same = stored(value) && self.type_of(value).as_ref() == Some(item);
+        let target = self.spell.text_items(item, self.verbatim_column(value));
         let value = self.expr(value, Some(item))?;
         if let Some(literals) = self.literal_list(slot, item)? {
             if literals.is_empty() {
@@ -152,16 +268,16 @@ impl Context<'_> {
             let oper = if negated { BinOper::NotIn } else { BinOper::In };
             return Ok(fragment::binary(value, oper, Sea::Tuple(literals)));
         }
+        if let Some(target) = target {
+            let list = self.bind_texts(slot);
+            return self.spell.in_texts(value, list, &target, negated);
+        }
         let list = self.bind(slot, Transform::None)?;
         self.spell.in_list(value, list, item, negated, same)
     }
 
     fn matches(&mut self, op: MatchOp, text: &Expr, needle: &Expr) -> Result<Sea> {
-        let ty = self.type_of(text);
-        let text = Typed {
-            sql: self.expr(text, Some(&SqlType::Text))?,
-            ty,
-        };
+        let text = self.text(text, Some(&SqlType::Text))?;
         // The needle binds parameters while the spelling is being asked, so the
         // spelling leaves the context for that time.
         let spell = crate::dialect::spelling(&self.features);
@@ -204,6 +320,12 @@ impl Context<'_> {
     }
 
     fn arith(&mut self, op: ArithOp, a: &Expr, b: &Expr) -> Result<Sea> {
+        if self.is_verbatim(a) || self.is_verbatim(b) {
+            // The database's own operator: what it means, only the database knows.
+            let a = self.operand(a, None, true)?;
+            let b = self.operand(b, None, true)?;
+            return self.spell.arith(op, a, b, Number::Unknown);
+        }
         let (ta, tb) = (self.type_of(a), self.type_of(b));
         for ty in [&ta, &tb].into_iter().flatten() {
             let text_sum = op == ArithOp::Add && ty.is_text();
@@ -227,9 +349,22 @@ impl Context<'_> {
     }
 }
 
+struct Common {
+    /// The server infers the types of parameters.
+    inferred: bool,
+    /// The type for what has none of its own.
+    hint: Option<SqlType>,
+    /// The kind of time that all of them become.
+    time: Option<SqlType>,
+}
+
 /// Whether an expression is a value in the spelling in which its column stores it.
 fn stored(expr: &Expr) -> bool {
     matches!(expr, Expr::Column(_) | Expr::Param(_) | Expr::Excluded(_))
+}
+
+fn is_param(expr: &Expr) -> bool {
+    matches!(expr, Expr::Param(_))
 }
 
 /// Whether an expression stands between ANDs or ORs without parentheses.

@@ -34,11 +34,21 @@ impl Context<'_> {
             return Ok(fragment::call("COUNT", [fragment::raw("*")]));
         }
         let known = args.iter().find_map(|a| self.type_of(a));
+        let hint = known.as_ref().or(hint);
+        let same = matches!(func, Func::Coalesce | Func::Abs | Func::Count);
+        let inferred = same
+            && args
+                .iter()
+                .any(|a| !matches!(a, Expr::Param(_)) && self.is_inferred(a));
         let mut values = args
             .iter()
             .map(|a| {
+                if !same {
+                    return self.text(a, hint);
+                }
                 let ty = self.type_of(a);
-                let sql = self.expr(a, known.as_ref().or(hint))?;
+                let sql = self.operand(a, hint, inferred)?;
+                let sql = self.in_utc(sql, a, known.as_ref());
                 Ok(Typed { sql, ty })
             })
             .collect::<Result<Vec<_>>>()?;

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use crate::ir::json::too_deep;
-use crate::ir::{ArithOp, Expr, Func, MAX_DEPTH};
+use crate::ir::{ArithOp, Column, Expr, Func, MAX_DEPTH};
 use crate::{CompileError, SqlType};
 
 /// What kind of number an arithmetic expression works on.
@@ -60,10 +60,15 @@ impl Context<'_> {
             | Expr::In(..)
             | Expr::NotIn(..)
             | Expr::Match(..)
+            | Expr::Array(..)
             | Expr::And(_)
             | Expr::Or(_)
             | Expr::Not(_)
             | Expr::Xor(..) => Some(SqlType::Bool),
+            Expr::Item(a, _) => match self.type_of(a)? {
+                SqlType::Array(item) => Some(*item),
+                _ => None,
+            },
             Expr::Neg(a) => self.type_of(a),
             Expr::Arith(op, a, b) => self.type_of_arith(*op, a, b),
             Expr::Func(func, args) => match func {
@@ -76,6 +81,35 @@ impl Context<'_> {
                 Func::Now => None,
             },
             Expr::Null | Expr::Star | Expr::Now | Expr::Sql(_) => None,
+        }
+    }
+
+    /// Whether an expression's type is only known by the server.
+    pub(crate) fn is_verbatim(&self, expr: &Expr) -> bool {
+        self.verbatim_column(expr).is_some()
+    }
+
+    /// Whether the server infers the type of a parameter beside an expression:
+    /// only it knows that, or there are operators for equal types alone, as
+    /// there are for arrays.
+    pub(crate) fn is_inferred(&self, expr: &Expr) -> bool {
+        let array = || matches!(self.type_of(expr), Some(SqlType::Array(_)));
+        self.is_verbatim(expr) || (self.features.exact_arrays && array())
+    }
+
+    /// The column because of which only the server knows an expression's type.
+    pub(crate) fn verbatim_column(&self, expr: &Expr) -> Option<&'_ Column> {
+        match expr {
+            Expr::Column(field) | Expr::Excluded(field) => {
+                let column = self.table.column(field)?;
+                self.spell.verbatim(column).then_some(column)
+            }
+            Expr::Neg(a) => self.verbatim_column(a),
+            Expr::Arith(_, a, b) => self.verbatim_column(a).or_else(|| self.verbatim_column(b)),
+            Expr::Func(Func::Coalesce | Func::Abs, args) => {
+                args.iter().find_map(|a| self.verbatim_column(a))
+            }
+            _ => None,
         }
     }
 
@@ -116,7 +150,10 @@ pub(crate) fn weight(expr: &Expr, depth: usize) -> Result<usize, CompileError> {
             let (a, b) = (sub(a)?, sub(b)?);
             Ok(a.saturating_mul(3).saturating_add(b.saturating_mul(6)))
         }
+        // Each side is asked for NULL first.
+        Expr::Array(_, a, b) => two(a, b).map(|both: usize| both.saturating_mul(2)),
         Expr::Arith(_, a, b)
+        | Expr::Item(a, b)
         | Expr::Compare(_, a, b)
         | Expr::Match(_, a, b)
         | Expr::In(a, b)

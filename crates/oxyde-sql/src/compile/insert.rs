@@ -13,14 +13,14 @@ use super::update::{assignments, visit};
 use super::writer::Writer;
 use crate::ir::{Column, Conflict, Expr, Insert, InsertSource, Slot};
 use crate::{
-    BindSlot, BulkForm, CompileError, Dialect, Plan, ResultColumn, SqlType, StatementKind,
-    Transform, Version,
+    BindSlot, BulkForm, CompileError, Dialect, Plan, ResultColumn, SqlType, StatementKind, Target,
+    Transform,
 };
 
 type Result<T> = std::result::Result<T, CompileError>;
 
-pub(super) fn compile(insert: &Insert, dialect: Dialect, version: Version) -> Result<Plan> {
-    let mut ctx = Context::new(&insert.table, dialect, version);
+pub(super) fn compile(insert: &Insert, target: Target) -> Result<Plan> {
+    let mut ctx = Context::new(&insert.table, target);
     if !insert.returning.is_empty() {
         ctx.features
             .require(ctx.features.insert_returning, "INSERT … RETURNING")?;
@@ -54,7 +54,7 @@ fn one_row(
     let row = columns
         .iter()
         .zip(values)
-        .map(|(column, value)| ctx.assigned(value, &column.ty))
+        .map(|(column, value)| ctx.assigned(value, column))
         .collect::<Result<Vec<_>>>()?;
     ctx.columns_allowed = true;
     let mut writer = ctx.writer();
@@ -66,28 +66,28 @@ fn one_row(
 
 /// A statement whose rows are given when it runs.
 fn many_rows(insert: &Insert, columns: &[&Column], ctx: &mut Context<'_>) -> Result<Plan> {
-    // PostgreSQL's unnest() would flatten arrays inside arrays.
-    let nested = columns.iter().any(|c| matches!(c.ty, SqlType::Array(_)));
-    let unnest = ctx.features.unnest && !nested && !columns.is_empty();
-    let row = columns
+    let unnest = ctx.features.unnest && !columns.is_empty();
+    let given = columns
         .iter()
         .enumerate()
-        .map(|(index, column)| {
-            let item = column.ty.clone();
-            let ty = if unnest {
-                SqlType::Array(Box::new(item))
-            } else {
-                item
-            };
-            ctx.bind(&Slot { index, ty }, Transform::None)
-        })
+        .map(|(index, column)| given(index, column, unnest, ctx))
         .collect::<Result<Vec<_>>>()?;
+    let (row, casts): (Vec<_>, Vec<_>) = given.into_iter().unzip();
     ctx.first_param = columns.len();
+    let counted = columns.is_empty() && ctx.features.rows_without_columns;
 
     let mut writer = ctx.writer();
     head(columns, ctx, &mut writer);
-    if unnest {
-        unnest_rows(columns, &row, &mut writer);
+    if counted {
+        let count = Slot {
+            index: 0,
+            ty: SqlType::BigInt,
+        };
+        let count = ctx.bind(&count, Transform::None)?;
+        writer.push("SELECT FROM generate_series(1, ");
+        writer.expr(&count).push(")");
+    } else if unnest {
+        unnest_rows(columns, &row, &casts, &mut writer);
     } else {
         row_text(&row, ctx, &mut writer);
     }
@@ -98,7 +98,12 @@ fn many_rows(insert: &Insert, columns: &[&Column], ctx: &mut Context<'_>) -> Res
     };
     let mut plan = plan(insert, writer, result, ctx)?;
     plan.row_binds = columns.len();
-    plan.bulk = Some(if unnest {
+    if unnest || counted {
+        plan.numbered = numbered(insert, ctx);
+    }
+    plan.bulk = Some(if counted {
+        BulkForm::Count
+    } else if unnest {
         BulkForm::UnnestArrays
     } else if ctx.features.multi_row_insert {
         multi_row(insert, columns, &row, ctx)?
@@ -106,6 +111,42 @@ fn many_rows(insert: &Insert, columns: &[&Column], ctx: &mut Context<'_>) -> Res
         BulkForm::PerRow { key_check }
     });
     Ok(plan)
+}
+
+/// The parameter for one field of the rows, and what its values are cast to
+/// after they were sent as texts.
+fn given(
+    index: usize,
+    column: &Column,
+    unnest: bool,
+    ctx: &mut Context<'_>,
+) -> Result<(Sea, Option<String>)> {
+    let item = column.ty.clone();
+    if !unnest {
+        return Ok((ctx.bind(&Slot { index, ty: item }, Transform::None)?, None));
+    }
+    let verbatim = ctx.spell.verbatim(column).then_some(column);
+    let cast = ctx.spell.text_items(&item, verbatim);
+    let slot = Slot {
+        index,
+        ty: SqlType::Array(Box::new(item)),
+    };
+    let array = match cast {
+        Some(_) => ctx.bind_texts(&slot),
+        None => ctx.bind(&slot, Transform::None)?,
+    };
+    Ok((array, cast))
+}
+
+/// The returned column that tells whether rows came back in their order.
+fn numbered(insert: &Insert, ctx: &Context<'_>) -> Option<usize> {
+    if insert.conflict.is_some() {
+        return None;
+    }
+    insert.returning.iter().position(|field| {
+        let automatic = ctx.table.column(field).is_some_and(|column| column.auto);
+        automatic && !insert.fields.contains(field)
+    })
 }
 
 /// The query of [`BulkForm::PerRow`], where only an automatic key is to be given back.
@@ -173,14 +214,22 @@ fn row_text(row: &[Sea], ctx: &Context<'_>, writer: &mut Writer) {
 }
 
 /// One array parameter per field, turned into rows in the order given.
-fn unnest_rows(columns: &[&Column], row: &[Sea], writer: &mut Writer) {
+fn unnest_rows(columns: &[&Column], row: &[Sea], casts: &[Option<String>], writer: &mut Writer) {
     let names: Vec<String> = (1..=columns.len()).map(|i| format!("c{i}")).collect();
     writer.push("SELECT ");
-    writer.push(&names.join(", "));
+    for (i, (name, cast)) in names.iter().zip(casts).enumerate() {
+        writer.push(if i > 0 { ", " } else { "" }).push(name);
+        if let Some(target) = cast {
+            writer.push("::").push(target);
+        }
+    }
     writer.push(" FROM unnest(");
-    for (i, (column, array)) in columns.iter().zip(row).enumerate() {
+    for (i, ((column, array), cast)) in columns.iter().zip(row).zip(casts).enumerate() {
         writer.push(if i > 0 { ", " } else { "" }).expr(array);
-        writer.push("::").push(&array_type(&column.ty));
+        writer.push("::").push(&match cast {
+            Some(_) => "TEXT[]".to_owned(),
+            None => array_type(&column.ty),
+        });
     }
     writer.push(") WITH ORDINALITY AS given(");
     writer.push(&names.join(", "));
@@ -321,5 +370,6 @@ fn plan(
         returns_rows: !insert.returning.is_empty(),
         bulk: None,
         row_binds: 0,
+        numbered: None,
     })
 }

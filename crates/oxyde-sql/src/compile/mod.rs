@@ -24,22 +24,23 @@ pub use literal::Literal;
 use writer::Writer;
 
 use crate::ir::{Column, Query};
-use crate::{CompileError, Dialect, Plan, ResultColumn, Version};
+use crate::{CompileError, Plan, ResultColumn, Target};
 
 /// Compiles a query for a database.
 ///
-/// `version` decides what may be used; [`Dialect::oldest`] is right for text
-/// that is only shown.
+/// The target's version decides what may be used; [`Dialect::oldest`](crate::Dialect::oldest)
+/// is right for text that is only shown.
 ///
 /// # Errors
 /// [`CompileError::NotSupported`] for what the database cannot do,
 /// [`CompileError::Invalid`] for what no database could.
-pub fn compile(query: &Query, dialect: Dialect, version: Version) -> Result<Plan, CompileError> {
+pub fn compile(query: &Query, target: impl Into<Target>) -> Result<Plan, CompileError> {
+    let target = target.into();
     match query {
-        Query::Select(q) => select::compile(q, dialect, version),
-        Query::Insert(q) => insert::compile(q, dialect, version),
-        Query::Update(q) => update::compile(q, dialect, version),
-        Query::Delete(q) => delete::compile(q, dialect, version),
+        Query::Select(q) => select::compile(q, target),
+        Query::Insert(q) => insert::compile(q, target),
+        Query::Update(q) => update::compile(q, target),
+        Query::Delete(q) => delete::compile(q, target),
     }
 }
 
@@ -69,5 +70,6 @@ fn result_column(ctx: &Context<'_>, column: &Column) -> ResultColumn {
         ty: column.ty.clone(),
         table: ctx.table.name.clone(),
         column: column.name.clone(),
+        verbatim: ctx.spell.verbatim(column),
     }
 }

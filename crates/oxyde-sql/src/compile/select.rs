@@ -9,14 +9,12 @@ use super::context::Context;
 use super::writer::Writer;
 use crate::dialect::fragment;
 use crate::ir::{Distinct, Nulls, Order, Output, Select, SelectMode};
-use crate::{
-    CompileError, Dialect, Plan, ResultColumn, SqlType, StatementKind, Transform, Version,
-};
+use crate::{CompileError, Plan, ResultColumn, SqlType, StatementKind, Target, Transform};
 
 type Result<T> = std::result::Result<T, CompileError>;
 
-pub(super) fn compile(select: &Select, dialect: Dialect, version: Version) -> Result<Plan> {
-    let mut ctx = Context::new(&select.table, dialect, version);
+pub(super) fn compile(select: &Select, target: Target) -> Result<Plan> {
+    let mut ctx = Context::new(&select.table, target);
     let mut writer = ctx.writer();
     let columns = match select.mode {
         SelectMode::Rows => rows(select, &mut ctx, &mut writer)?,
@@ -32,6 +30,7 @@ pub(super) fn compile(select: &Select, dialect: Dialect, version: Version) -> Re
         returns_rows: true,
         bulk: None,
         row_binds: 0,
+        numbered: None,
     })
 }
 
@@ -132,6 +131,7 @@ fn answer(ctx: &Context<'_>, name: &str, ty: SqlType) -> ResultColumn {
         ty,
         table: ctx.table.name.clone(),
         column: name.into(),
+        verbatim: false,
     }
 }
 
@@ -154,7 +154,10 @@ fn outputs(
             Output::Expr { name, expr, ty } => {
                 let sql = ctx.root(expr, Some(ty))?;
                 statement.expr_as(sql, name.clone());
-                answer(ctx, name, ty.clone())
+                ResultColumn {
+                    verbatim: ctx.is_verbatim(expr),
+                    ..answer(ctx, name, ty.clone())
+                }
             }
         });
     }

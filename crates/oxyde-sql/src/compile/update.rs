@@ -5,12 +5,12 @@ use sea_query::{Expr as Sea, IntoIden, Query as SeaQuery};
 use super::context::Context;
 use super::writer::Writer;
 use crate::ir::{Expr, Update};
-use crate::{CompileError, Dialect, Plan, SqlType, StatementKind, Version};
+use crate::{CompileError, Plan, SqlType, StatementKind, Target};
 
 type Result<T> = std::result::Result<T, CompileError>;
 
-pub(super) fn compile(update: &Update, dialect: Dialect, version: Version) -> Result<Plan> {
-    let mut ctx = Context::new(&update.table, dialect, version);
+pub(super) fn compile(update: &Update, target: Target) -> Result<Plan> {
+    let mut ctx = Context::new(&update.table, target);
     let returns_rows = !update.returning.is_empty();
     if returns_rows {
         ctx.features
@@ -43,6 +43,7 @@ pub(super) fn compile(update: &Update, dialect: Dialect, version: Version) -> Re
         returns_rows,
         bulk: None,
         row_binds: 0,
+        numbered: None,
     })
 }
 
@@ -121,7 +122,7 @@ pub(super) fn assignments(
         .into_iter()
         .map(|(field, expr)| {
             let column = ctx.writable(field)?;
-            let value = ctx.assigned(expr, &column.ty)?;
+            let value = ctx.assigned(expr, column)?;
             Ok((column.name.clone(), value))
         })
         .collect()
@@ -165,6 +166,8 @@ pub(super) fn visit(expr: &Expr, f: &mut dyn FnMut(&Expr)) {
     f(expr);
     match expr {
         Expr::Compare(_, a, b)
+        | Expr::Array(_, a, b)
+        | Expr::Item(a, b)
         | Expr::In(a, b)
         | Expr::NotIn(a, b)
         | Expr::Match(_, a, b)

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::SqlType;
+
 mod ddl;
 pub(crate) mod fragment;
 mod mysql;
@@ -74,6 +76,24 @@ impl Dialect {
             Self::Mysql => "MySQL",
             Self::MariaDb => "MariaDB",
             Self::Sqlite => "SQLite",
+        }
+    }
+
+    /// What the time of a column is that is declared in the program's own words;
+    /// any other type is that of its values.
+    pub(crate) fn declared(self, db_type: Option<&str>, ty: &SqlType) -> SqlType {
+        let own = match self {
+            Self::Postgres => db_type.and_then(postgres::time_type),
+            Self::Mysql | Self::MariaDb | Self::Sqlite => None,
+        };
+        own.unwrap_or_else(|| ty.clone())
+    }
+
+    /// See [`crate::Target::facts_query`].
+    pub(crate) fn facts_query(self) -> Option<&'static str> {
+        match self {
+            Self::Postgres => Some(postgres::FACTS),
+            Self::Mysql | Self::MariaDb | Self::Sqlite => None,
         }
     }
 

@@ -7,7 +7,7 @@ use super::spelling::{
     Needle, Spelling, Typed, compare_oper, if_rounded_up, negative, orders, plain_arith,
 };
 use crate::compile::Number;
-use crate::ir::{ArithOp, CompareOp, Lock, LockStrength, LockWait, MatchOp};
+use crate::ir::{ArithOp, ArrayOp, CompareOp, Lock, LockStrength, LockWait, MatchOp};
 use crate::{CompileError, Dialect, Features, SqlType, Transform};
 
 type Result<T> = std::result::Result<T, CompileError>;
@@ -186,6 +186,30 @@ impl Spelling for Mysql {
         );
         let oper = if negated { BinOper::NotIn } else { BinOper::In };
         Ok(binary(value, oper, paren(rows)))
+    }
+
+    fn array(&self, op: ArrayOp, a: Sea, b: Sea) -> Result<Sea> {
+        Ok(match op {
+            ArrayOp::Contains => call("JSON_CONTAINS", [a, b]),
+            ArrayOp::ContainedBy => call("JSON_CONTAINS", [b, a]),
+            ArrayOp::Overlap => {
+                self.features
+                    .require(self.features.json_overlaps, "`overlap` of lists")?;
+                call("JSON_OVERLAPS", [a, b])
+            }
+        })
+    }
+
+    fn item(&self, array: Sea, index: Sea, item: &SqlType) -> Result<Sea> {
+        let path = call("CONCAT", [raw("'$['"), index, raw("']'")]);
+        let (ty, taken) = self.list_item(item, raw("item"));
+        let columns = format!("), '$' COLUMNS (item {ty} PATH '$')) AS one");
+        let row = template(
+            self.dialect(),
+            &["SELECT ", " FROM JSON_TABLE(JSON_EXTRACT(", ", ", &columns],
+            [taken, array, path],
+        );
+        Ok(paren(row))
     }
 
     fn xor(&self, a: Sea, b: Sea) -> Sea {

@@ -8,7 +8,7 @@ use super::mysql::Mysql;
 use super::postgres::Postgres;
 use super::sqlite::Sqlite;
 use crate::compile::Number;
-use crate::ir::{ArithOp, CompareOp, Lock, MatchOp};
+use crate::ir::{ArithOp, ArrayOp, Column, CompareOp, Lock, MatchOp};
 use crate::{CompileError, Dialect, Features, SqlType, Transform};
 
 type Result<T> = std::result::Result<T, CompileError>;
@@ -17,6 +17,7 @@ type Result<T> = std::result::Result<T, CompileError>;
 #[derive(Clone, Debug)]
 pub(crate) struct Typed {
     pub(crate) sql: Sea,
+    /// `None` where nothing is known, or only by the server.
     pub(crate) ty: Option<SqlType>,
 }
 
@@ -40,7 +41,31 @@ pub(crate) trait Spelling {
         self.features().dialect
     }
 
+    /// Whether only the server knows the type of a column's values.
+    fn verbatim(&self, column: &Column) -> bool {
+        let _ = column;
+        false
+    }
+
+    /// What the items of a list are cast to where they have to be sent as texts;
+    /// `column` is the one whose values they are, if only the server knows its type.
+    fn text_items(&self, item: &SqlType, column: Option<&Column>) -> Option<String> {
+        let _ = (item, column);
+        None
+    }
+
+    /// `value IN list` for a list of texts, its items cast to `target`.
+    fn in_texts(&self, value: Sea, list: Sea, target: &str, negated: bool) -> Result<Sea> {
+        let _ = (value, list, target, negated);
+        Err(self.features().refuse("lists of texts"))
+    }
+
     // Text ------------------------------------------------------------------
+
+    /// A value that only the server knows the type of, for functions of texts.
+    fn text(&self, value: Sea) -> Sea {
+        value
+    }
 
     fn lower(&self, text: Sea) -> Result<Sea>;
     fn upper(&self, text: Sea) -> Result<Sea>;
@@ -77,6 +102,12 @@ pub(crate) trait Spelling {
         same: bool,
     ) -> Result<Sea>;
 
+    /// A comparison of the members of two arrays.
+    fn array(&self, op: ArrayOp, a: Sea, b: Sea) -> Result<Sea>;
+
+    /// The member of an array at a place, counted from 0.
+    fn item(&self, array: Sea, index: Sea, item: &SqlType) -> Result<Sea>;
+
     fn xor(&self, a: Sea, b: Sea) -> Sea;
 
     // Numbers ---------------------------------------------------------------
@@ -89,6 +120,15 @@ pub(crate) trait Spelling {
     fn abs(&self, a: Sea, number: Number) -> Sea {
         let _ = number;
         call("abs", [a])
+    }
+
+    // Time ------------------------------------------------------------------
+
+    /// A time of the type `from` where one of the type `to` is needed. Columns
+    /// without a zone hold UTC, whatever the session's zone is.
+    fn in_utc(&self, value: Sea, from: &SqlType, to: &SqlType) -> Sea {
+        let _ = (from, to);
+        value
     }
 
     // The rest --------------------------------------------------------------

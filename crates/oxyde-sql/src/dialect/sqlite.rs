@@ -7,12 +7,12 @@
 
 use sea_query::{BinOper, Expr as Sea};
 
-use super::fragment::{atom, binary, call, cast, operator, paren, raw, template};
+use super::fragment::{atom, binary, call, case, cast, operator, paren, raw, template};
 use super::spelling::{
     Needle, Spelling, Typed, compare_oper, if_rounded_up, negative, orders, pipes, plain_arith,
 };
 use crate::compile::Number;
-use crate::ir::{ArithOp, CompareOp, Lock, LockStrength, LockWait, MatchOp};
+use crate::ir::{ArithOp, ArrayOp, CompareOp, Lock, LockStrength, LockWait, MatchOp};
 use crate::{CompileError, Dialect, Features, SqlType, Transform};
 
 type Result<T> = std::result::Result<T, CompileError>;
@@ -247,6 +247,34 @@ impl Spelling for Sqlite {
         Ok(binary(key(value), oper, paren(rows)))
     }
 
+    fn array(&self, op: ArrayOp, a: Sea, b: Sea) -> Result<Sea> {
+        let found = match op {
+            ArrayOp::Contains => among(b.clone(), a.clone()),
+            ArrayOp::ContainedBy => among(a.clone(), b.clone()),
+            ArrayOp::Overlap => template(
+                ME,
+                &[
+                    "EXISTS (SELECT 1 FROM json_each(",
+                    ") AS x JOIN json_each(",
+                    ") AS y ON x.value = y.value)",
+                ],
+                [a.clone(), b.clone()],
+            ),
+        };
+        let unknown = template(ME, &["", " IS NULL OR ", " IS NULL"], [atom(a), atom(b)]);
+        Ok(case(unknown, raw("NULL"), found))
+    }
+
+    fn item(&self, array: Sea, index: Sea, item: &SqlType) -> Result<Sea> {
+        let value = |oper| paren(operator(atom(array), oper, atom(index)));
+        Ok(match item {
+            SqlType::Bytes => call("unhex", [value("->>")]),
+            // What is no plain value stays a document.
+            SqlType::Json | SqlType::Array(_) => value("->"),
+            _ => value("->>"),
+        })
+    }
+
     fn xor(&self, a: Sea, b: Sea) -> Sea {
         // NOT makes a 0 or 1 of any number.
         let not = |x| template(ME, &["NOT ", ""], [atom(x)]);
@@ -380,6 +408,19 @@ impl Spelling for Sqlite {
             (_, LockWait::SkipLocked) => Err(self.features.refuse("SKIP LOCKED")),
         }
     }
+}
+
+/// Whether each member of one array is a member of another.
+fn among(a: Sea, b: Sea) -> Sea {
+    template(
+        ME,
+        &[
+            "NOT EXISTS (SELECT 1 FROM json_each(",
+            ") AS x WHERE NOT EXISTS (SELECT 1 FROM json_each(",
+            ") AS y WHERE y.value = x.value))",
+        ],
+        [a, b],
+    )
 }
 
 /// `substr(text, length(text) - length(part) + 1) = part`: also right for an

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{
-    ArithOp, CompareOp, Conflict, Delete, Distinct, Expr, Func, Insert, InsertSource, Lock,
-    MAX_DEPTH, MatchOp, Nulls, Order, Output, Query, Select, SelectMode, Slot, Table, Update,
+    ArithOp, ArrayOp, CompareOp, Conflict, Delete, Distinct, Expr, Func, Insert, InsertSource,
+    Lock, MAX_DEPTH, MatchOp, Nulls, Order, Output, Query, Select, SelectMode, Slot, Table, Update,
 };
 use crate::{CompileError, SqlType};
 
@@ -152,6 +152,12 @@ impl Reader {
                 boxed(a)?,
                 boxed(b)?,
             ),
+            ("array", [op, a, b]) => Expr::Array(
+                tagged(op, ArrayOp::parse, "array lookup")?,
+                boxed(a)?,
+                boxed(b)?,
+            ),
+            ("item", [a, index]) => Expr::Item(boxed(a)?, boxed(index)?),
             ("and", list) => Expr::And(list.iter().map(sub).collect::<Result<_>>()?),
             ("or", list) => Expr::Or(list.iter().map(sub).collect::<Result<_>>()?),
             ("not", [a]) => Expr::Not(boxed(a)?),

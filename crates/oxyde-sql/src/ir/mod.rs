@@ -16,7 +16,7 @@ mod table;
 use std::sync::Arc;
 
 use crate::SqlType;
-pub use ops::{ArithOp, CompareOp, Func, Lock, LockStrength, LockWait, MatchOp, Nulls};
+pub use ops::{ArithOp, ArrayOp, CompareOp, Func, Lock, LockStrength, LockWait, MatchOp, Nulls};
 pub use table::{Column, Table};
 
 /// Version of the grammar shared with Python; compared when the module is imported.
@@ -79,6 +79,10 @@ pub enum Expr {
     NotIn(Box<Expr>, Box<Expr>),
     /// A string search.
     Match(MatchOp, Box<Expr>, Box<Expr>),
+    /// A comparison of the members of two arrays.
+    Array(ArrayOp, Box<Expr>, Box<Expr>),
+    /// The member of an array at a place, counted from 0; NULL past the end.
+    Item(Box<Expr>, Box<Expr>),
     /// All of them; true when there are none.
     And(Vec<Expr>),
     /// Any of them; false when there are none.

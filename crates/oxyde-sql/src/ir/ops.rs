@@ -90,6 +90,18 @@ impl MatchOp {
 }
 
 tagged! {
+    /// Comparisons of the members of two arrays; NULL is a member of none.
+    ArrayOp {
+        /// All members of the right side are members of the left one.
+        Contains = "contains",
+        /// The other way round.
+        ContainedBy = "contained_by",
+        /// There is a common member.
+        Overlap = "overlap",
+    }
+}
+
+tagged! {
     /// Arithmetic, with the meaning of Python's operators for the same type.
     ArithOp {
         /// `+`

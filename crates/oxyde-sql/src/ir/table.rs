@@ -25,6 +25,8 @@ pub struct Column {
     pub name: String,
     /// Type.
     pub ty: SqlType,
+    /// The type in the program's own words, which stands in CREATE TABLE as it is.
+    pub db_type: Option<String>,
     /// Whether it may hold NULL.
     pub nullable: bool,
     /// Whether it belongs to the primary key.

@@ -82,6 +82,22 @@ fn compare() -> Vec<super::Case> {
             cmp("lt", col("seen"), json!(["now"])),
         ),
         filter(
+            "with and without zone",
+            cmp("lt", col("created"), col("seen")),
+        ),
+        filter(
+            "with zone against a parameter without",
+            cmp("lt", col("seen"), param("date_time")),
+        ),
+        filter(
+            "without zone against a parameter with",
+            json!(["between", col("created"), param("date_time_utc"), ["now"]]),
+        ),
+        filter(
+            "date and time with zone",
+            cmp("eq", col("born"), col("seen")),
+        ),
+        filter(
             "trusted text",
             cmp("eq", col("id"), json!(["sql", "1 + 1"])),
         ),
@@ -326,6 +342,11 @@ fn function() -> Vec<super::Case> {
             "coalesce with now",
             call("coalesce", &[col("seen"), json!(["now"])]),
             json!("date_time_utc"),
+        ),
+        output(
+            "coalesce with and without zone",
+            call("coalesce", &[col("created"), col("seen")]),
+            json!("date_time"),
         ),
         output("abs", call("abs", &[col("age")]), json!("integer")),
         output(

@@ -7,11 +7,12 @@
 mod ddl;
 mod expressions;
 mod queries;
+mod verbatim;
 
 use std::sync::Arc;
 
 use oxyde_sql::ir::{self, Column, Query, Table};
-use oxyde_sql::{CompileError, Dialect, Plan, SchemaDoc, SqlType, Version, compile};
+use oxyde_sql::{CompileError, Dialect, Plan, SchemaDoc, SqlType, Target, Version, compile};
 use serde_json::{Value, json};
 
 /// A query under a name.
@@ -29,6 +30,7 @@ pub struct Group {
 pub fn groups() -> Vec<Group> {
     let mut all = queries::groups();
     all.extend(expressions::groups());
+    all.extend(verbatim::groups());
     all
 }
 
@@ -76,12 +78,14 @@ pub fn table(id: u64) -> Option<Arc<Table>> {
         2 => ("membership", None),
         3 => ("new", None),
         4 => ("log", Some("audit")),
+        5 => ("host", None),
         _ => return None,
     };
     let column = |field: &str, ty: Value, flags: &str| Column {
         field: field.into(),
         name: if field == "kind" { "user_kind" } else { field }.into(),
         ty: SqlType::from_json(&ty).unwrap(),
+        db_type: declared(field).map(str::to_owned),
         nullable: flags.contains('n'),
         primary_key: flags.contains('p'),
         auto: flags.contains('a'),
@@ -120,6 +124,18 @@ pub fn table(id: u64) -> Option<Arc<Table>> {
             column("id", json!("big_integer"), "pa"),
             column("title", json!("text"), ""),
         ],
+        5 => vec![
+            column("serial", json!("big_integer"), "pa"),
+            column("address", json!("text"), "n"),
+            column("addresses", json!(["array", "text"]), "n"),
+            column("code", json!("text"), "n"),
+            column("measure", json!("double"), "n"),
+            column("pause", json!("text"), "n"),
+            column("moment", json!("date_time"), "n"),
+            column("moods", json!(["array", mood()]), "n"),
+            column("matrix", json!(["array", ["array", "integer"]]), "n"),
+            column("keys", json!(["array", "uuid"]), "n"),
+        ],
         _ => vec![
             column("id", json!("big_integer"), "pa"),
             column("text", json!("text"), ""),
@@ -132,6 +148,20 @@ pub fn table(id: u64) -> Option<Arc<Table>> {
     )))
 }
 
+/// The `db_type` of a field.
+fn declared(field: &str) -> Option<&'static str> {
+    Some(match field {
+        "serial" => "BIGSERIAL",
+        "address" => "inet",
+        "addresses" => "inet[]",
+        "code" => "CHAR(3)",
+        "measure" => "real",
+        "pause" => "interval",
+        "moment" => "timestamp with time zone",
+        _ => return None,
+    })
+}
+
 pub fn mood() -> Value {
     json!(["enum", "user_mood", ["glad", "it's ok", "sad"]])
 }
@@ -142,7 +172,13 @@ pub fn query(shape: &Value) -> Query {
 }
 
 pub fn plan(shape: &Value, server: &Server) -> Result<Plan, CompileError> {
-    compile(&query(shape), server.dialect, server.version)
+    plan_for(shape, (server.dialect, server.version))
+}
+
+/// The same for a server that was asked what it can do.
+#[allow(dead_code, reason = "not every test has such a server")]
+pub fn plan_for(shape: &Value, target: impl Into<Target>) -> Result<Plan, CompileError> {
+    compile(&query(shape), target)
 }
 
 /// A SELECT of ids with a condition.
@@ -170,9 +206,9 @@ pub fn param(ty: impl Into<Value>) -> Value {
     json!(["param", ty.into()])
 }
 
-/// The schema document of the cases' own tables.
-pub fn schema() -> SchemaDoc {
-    let tables: Vec<Value> = (1..=4)
+/// The schema document of the cases' own tables. Only PostgreSQL has the types that some have in their own words.
+pub fn schema(dialect: Dialect) -> SchemaDoc {
+    let tables: Vec<Value> = (1..=5)
         .map(|id| {
             let table = table(id).unwrap();
             let fields: Vec<Value> = table
@@ -181,6 +217,7 @@ pub fn schema() -> SchemaDoc {
                 .map(|c| {
                     json!({
                         "name": c.name, "field": c.field, "column_type": c.ty.to_json(),
+                        "db_type": c.db_type.as_ref().filter(|_| dialect == Dialect::Postgres),
                         "nullable": c.nullable, "primary_key": c.primary_key, "auto_increment": c.auto,
                         "generated": c.generated.then(|| json!({"expression": "length(name)"})),
                     })

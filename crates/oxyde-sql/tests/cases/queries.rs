@@ -423,6 +423,18 @@ fn update() -> Vec<(&'static str, Value)> {
             ),
         ),
         (
+            "times with and without zone",
+            set(
+                json!([
+                    ["created", col("seen")],
+                    ["seen", col("created")],
+                    ["born", col("seen")],
+                    ["wakes", ["func", "now"]]
+                ]),
+                json!(null),
+            ),
+        ),
+        (
             "null and enum",
             set(json!([["bio", ["null"]], ["kind", param(mood())]]), by_id()),
         ),

@@ -155,7 +155,9 @@ impl TableDdl<'_> {
     fn default(&self, field: &FieldDoc, ty: Option<&SqlType>) -> Result<Option<String>> {
         if let Some(expression) = &field.default {
             // Parentheses make an expression of anything, on every database.
-            return Ok(Some(format!("({})", self.expression(expression, ty)?)));
+            let declared = ty.map(|ty| self.dialect().declared(field.db_type.as_deref(), ty));
+            let text = self.expression(expression, declared.as_ref())?;
+            return Ok(Some(format!("({text})")));
         }
         let Some(value) = field.default_value.as_ref().filter(|v| !v.is_null()) else {
             return Ok(None);

@@ -10,6 +10,7 @@
 mod column;
 mod constraint;
 mod doc;
+mod enums;
 mod index;
 mod name;
 mod order;
@@ -26,7 +27,7 @@ use super::context::Context;
 use super::literal::Literal;
 use crate::dialect::Hints;
 use crate::ir::{self, Table};
-use crate::{CompileError, Dialect, Features, SqlType, Version};
+use crate::{CompileError, Dialect, Features, SqlType, Target};
 
 type Result<T> = std::result::Result<T, CompileError>;
 
@@ -38,21 +39,13 @@ type Result<T> = std::result::Result<T, CompileError>;
 /// # Errors
 /// [`CompileError::NotSupported`] for what the database cannot do,
 /// [`CompileError::Invalid`] for a document that contradicts itself.
-pub fn create_statements(
-    doc: &SchemaDoc,
-    dialect: Dialect,
-    version: Version,
-) -> Result<Vec<String>> {
-    let features = Features::of(dialect, version);
+pub fn create_statements(doc: &SchemaDoc, target: impl Into<Target>) -> Result<Vec<String>> {
+    let features = Features::of(target);
+    let dialect = features.dialect;
     let mut statements = Vec::new();
     for e in order::enums(doc)? {
-        let values: Vec<_> = e.values.iter().map(|v| dialect.string(v)).collect();
         if dialect.hints().enum_types {
-            statements.push(format!(
-                "CREATE TYPE {} AS ENUM ({})",
-                dialect.quote(&e.name),
-                values.join(", ")
-            ));
+            statements.push(enums::create(&e, dialect));
         }
     }
     let mut later = Vec::new();
@@ -89,8 +82,9 @@ pub fn create_statements(
 ///
 /// # Errors
 /// [`CompileError::Invalid`] for a document that contradicts itself.
-pub fn drop_statements(doc: &SchemaDoc, dialect: Dialect, version: Version) -> Result<Vec<String>> {
-    let features = Features::of(dialect, version);
+pub fn drop_statements(doc: &SchemaDoc, target: impl Into<Target>) -> Result<Vec<String>> {
+    let features = Features::of(target);
+    let dialect = features.dialect;
     let placed = order::tables(doc);
     let circular = placed.iter().any(|p| !p.circular.is_empty());
     let names: Vec<String> = placed
@@ -121,7 +115,7 @@ pub fn drop_statements(doc: &SchemaDoc, dialect: Dialect, version: Version) -> R
     }
     if dialect.hints().enum_types {
         for e in order::enums(doc)? {
-            statements.push(format!("DROP TYPE IF EXISTS {}", dialect.quote(&e.name)));
+            statements.push(enums::drop(&e.name, dialect));
         }
     }
     Ok(statements)
