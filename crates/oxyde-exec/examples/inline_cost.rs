@@ -102,7 +102,9 @@ fn main() {
         ..SqliteConfig::default()
     })
     .unwrap();
-    wait(|sink| db.connect(sink)).0.unwrap();
+    wait(|sink| db.connect(oxyde_exec::LoopId::ANY, sink))
+        .0
+        .unwrap();
     let columns: Vec<String> = (0..9).map(|n| format!("c{n}")).collect();
     let text = columns.join(" TEXT, ");
     let fill = format!(

@@ -63,7 +63,7 @@ impl Core {
     ) -> Arc<Self> {
         let mut pools = vec![Pool::new(Lane::Write, write)];
         pools.extend(read.map(|config| Pool::new(Lane::Read, config)));
-        Arc::new(Self {
+        let core = Arc::new(Self {
             generation,
             name,
             engine,
@@ -78,7 +78,23 @@ impl Core {
                 closing: None,
                 seed: 0x9e37_79b9_7f4a_7c15,
             }),
-        })
+        });
+        let weak = Arc::downgrade(&core);
+        core.engine.watch_losses(Box::new(move |conn| {
+            if let Some(core) = weak.upgrade() {
+                core.lost(conn);
+            }
+        }));
+        core
+    }
+
+    /// A connection died while nobody used it.
+    fn lost(self: &Arc<Self>, conn: ConnId) {
+        self.drive(|state, now, out| {
+            if let Some(pool) = state.pool(conn.lane) {
+                pool.lost_idle(now, conn, out);
+            }
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -112,6 +128,47 @@ impl Core {
                 pool.acquire(now, ticket, loop_id, deadline, out);
             }
         });
+    }
+
+    /// Runs a read at once on a connection that is busy with others like it; answers what it was given if the pool
+    /// has a connection for it, or could open one, or no connection is fit.
+    pub(crate) fn share(
+        self: &Arc<Self>,
+        loop_id: LoopId,
+        job: Job,
+        sink: Sink,
+    ) -> Option<(Job, Sink)> {
+        let full = {
+            let mut state = self.lock();
+            let closing = state.closing.is_some();
+            !closing
+                && state
+                    .pool(Lane::Write)
+                    .is_some_and(|pool| pool.is_full(loop_id))
+        };
+        if !full {
+            return Some((job, sink));
+        }
+        let core = Arc::clone(self);
+        // The sink is needed again if the job comes back.
+        let sink = Arc::new(Mutex::new(Some(sink)));
+        let theirs = Arc::clone(&sink);
+        let done = Box::new(move |completion: Completion| {
+            let sink = theirs.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let Some(sink) = sink else { return };
+            match completion.unsent {
+                Some(job) => {
+                    let (deadline, job) = (job.deadline, *job);
+                    let waiter = Waiter::Run { job, loop_id, sink };
+                    core.submit(Lane::Write, loop_id, deadline, waiter);
+                    core.look_again(loop_id);
+                }
+                None => answer(sink, completion.result, TxStatus::Idle),
+            }
+        });
+        let (job, _) = self.engine.append(loop_id, job, done)?;
+        let sink = sink.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some((job, sink))
     }
 
     /// Lends an idle connection of `lane` now or not at all; waits for nothing, not even for the state's lock. `take`
@@ -222,6 +279,7 @@ impl Core {
             .iter()
             .filter_map(|lease| lease.deadline())
             .chain(pools)
+            .chain(self.engine.next_deadline())
             .min()
     }
 
@@ -230,6 +288,7 @@ impl Core {
         for lease in leases {
             lease.expire(now);
         }
+        self.engine.expire(now);
         let mut force = false;
         self.drive(|state, _, out| {
             for pool in &mut state.pools {
@@ -258,11 +317,13 @@ impl Core {
     }
 
     pub(crate) fn loop_closed(self: &Arc<Self>, loop_id: LoopId) {
+        // The pool first: a connection that goes with its loop is not one that was lost.
         self.drive(|state, now, out| {
             for pool in &mut state.pools {
                 pool.loop_closed(now, loop_id, out);
             }
         });
+        self.engine.loop_closed(loop_id);
     }
 
     pub(crate) fn is_closing(&self) -> bool {
@@ -380,7 +441,7 @@ impl Core {
                 self.engine.open(
                     slot,
                     loop_id,
-                    Box::new(move |completion| core.opened(slot, completion)),
+                    Box::new(move |completion| core.opened(slot, loop_id, completion)),
                 );
             }
             Action::Close { conn, loop_id } => {
@@ -394,11 +455,11 @@ impl Core {
                 self.engine.close(conn, loop_id, done);
             }
             Action::Grant { conn, .. } => match waiter {
-                Some(Waiter::Run { job, sink }) => {
+                Some(Waiter::Run { job, loop_id, sink }) => {
                     self.engine.start(
                         conn,
                         job,
-                        Box::new(move |completion| core.finished(conn, completion, sink)),
+                        Box::new(move |completion| core.finished(conn, loop_id, completion, sink)),
                     );
                 }
                 Some(Waiter::Lease {
@@ -417,7 +478,15 @@ impl Core {
         }
     }
 
-    fn opened(self: &Arc<Self>, slot: ConnId, completion: Completion) {
+    /// Whoever waits was told when to look again before this happened, if at all.
+    pub(crate) fn look_again(&self, loop_id: LoopId) {
+        if let Some(at) = self.next_deadline() {
+            self.engine.alarm(loop_id, at);
+        }
+    }
+
+    fn opened(self: &Arc<Self>, slot: ConnId, loop_id: LoopId, completion: Completion) {
+        let failed = completion.result.is_err();
         self.drive(|state, now, out| {
             let jitter = state.jitter();
             let Some(pool) = state.pool(slot.lane) else {
@@ -425,14 +494,42 @@ impl Core {
             };
             match completion.result {
                 Ok(_) => pool.opened(now, slot, jitter, out),
+                // Its event loop has ended: no fault of the database's.
+                Err(error) if error.kind == ErrorKind::Closed => pool.opening_ended(now, slot, out),
                 Err(error) => pool.open_failed(now, slot, &error, jitter, out),
             }
         });
+        if failed {
+            self.look_again(loop_id);
+        }
     }
 
-    fn finished(self: &Arc<Self>, conn: ConnId, completion: Completion, sink: Sink) {
+    fn finished(
+        self: &Arc<Self>,
+        conn: ConnId,
+        loop_id: LoopId,
+        completion: Completion,
+        sink: Sink,
+    ) {
         let left = Left::of(&completion);
-        let Completion { result, tx, .. } = completion;
+        let Completion {
+            result, tx, unsent, ..
+        } = completion;
+        if let Some(job) = unsent {
+            let core = Arc::clone(self);
+            let again = move || {
+                let deadline = job.deadline;
+                let job = *job;
+                core.submit(
+                    conn.lane,
+                    loop_id,
+                    deadline,
+                    Waiter::Run { job, loop_id, sink },
+                );
+                core.look_again(loop_id);
+            };
+            return self.give_back(conn, left, Box::new(again));
+        }
         let result = match (result, tx) {
             (Ok(_), TxStatus::InTransaction | TxStatus::Failed) => Err(ExecError::new(
                 ErrorKind::Transaction,

@@ -10,11 +10,10 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::cells::Cells;
 use crate::core::Core;
 use crate::engine::{
-    BeginMode, CancelFlag, CancelReason, Caps, Engine, Job, Lane, LoopId, Outcome, Paused, Sink,
-    Stats, TxStatus, Work,
+    Begin, CancelFlag, CancelReason, Caps, Engine, Job, Lane, LoopId, Outcome, Paused, Sink, Stats,
+    TxStatus, Work,
 };
 use crate::error::{ErrorKind, ExecError};
 use crate::lease::Lease;
@@ -144,14 +143,8 @@ impl Database {
     }
 
     /// Opens the first connection; the outcome's only value is the server's version as text.
-    pub fn connect(self: &Arc<Self>, sink: Sink) {
-        let work = Work::Statement {
-            sql: Arc::from(self.caps().version_sql),
-            params: Cells::new(),
-            read_only: false,
-            names: false,
-        };
-        self.run(Job::new(work), None, sink);
+    pub fn connect(self: &Arc<Self>, loop_id: LoopId, sink: Sink) {
+        self.run_on(loop_id, Job::new(Work::Version), None, sink);
     }
 
     /// Autocommit: waits for a connection, runs, gives it back. A read-only statement goes to a reader.
@@ -171,21 +164,36 @@ impl Database {
             Ok(link) => link,
             Err(error) => return answer(sink, Err(error), TxStatus::Unknown),
         };
+        let (job, sink) = match &job.work {
+            Work::Query(query) if query.pure_read => match link.core.share(loop_id, job, sink) {
+                Some(back) => back,
+                None => return,
+            },
+            _ => (job, sink),
+        };
         let lane = match &job.work {
             Work::Statement {
                 read_only: true, ..
             } => Lane::Read,
-            Work::Statement { .. } | Work::Bulk { .. } | Work::Script(_) | Work::Ping => {
-                Lane::Write
-            }
+            Work::Statement { .. }
+            | Work::Bulk { .. }
+            | Work::Script(_)
+            | Work::Query(_)
+            | Work::CopyIn { .. }
+            | Work::Version
+            | Work::Ping => Lane::Write,
             _ => {
                 let error =
                     ExecError::new(ErrorKind::Internal, "transaction control needs a lease");
                 return answer(sink, Err(error), TxStatus::Unknown);
             }
         };
-        link.core
-            .submit(lane, loop_id, acquire_deadline, Waiter::Run { job, sink });
+        link.core.submit(
+            lane,
+            loop_id,
+            acquire_deadline,
+            Waiter::Run { job, loop_id, sink },
+        );
     }
 
     /// Asks for a job to be stopped. If it waits for a connection it answers at once, else the engine stops it and
@@ -214,8 +222,8 @@ impl Database {
     }
 
     /// A transaction; nothing happens before its `begin`.
-    pub fn lease(self: &Arc<Self>, mode: BeginMode) -> Arc<Lease> {
-        Lease::new(Arc::clone(&self.link().core), mode)
+    pub fn lease(self: &Arc<Self>, begin: impl Into<Begin>) -> Arc<Lease> {
+        Lease::new(Arc::clone(&self.link().core), begin.into())
     }
 
     /// When `expire` has something to do; may come earlier or later after any call.

@@ -6,12 +6,13 @@
 //! [`CancelFlag`], the engine notices, and the completion still comes.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::cells::{Cells, Rows};
 use crate::error::ExecError;
+use crate::query::Query;
 
 /// Which kind of connection: SQLite files have one writer and many readers; everything else uses `Write` only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,6 +43,8 @@ pub struct Job {
     pub cancel: Arc<CancelFlag>,
     /// The statement's own deadline: past it the work is stopped and answers `QueryTimeout`.
     pub deadline: Option<Instant>,
+    /// How many dead connections it was given to before.
+    pub tries: u8,
 }
 
 impl Job {
@@ -50,6 +53,7 @@ impl Job {
             work,
             cancel: Arc::new(CancelFlag::new()),
             deadline: None,
+            tries: 0,
         }
     }
 
@@ -58,6 +62,7 @@ impl Job {
             work,
             cancel,
             deadline,
+            tries: 0,
         }
     }
 }
@@ -69,6 +74,32 @@ pub enum BeginMode {
     Write,
     /// Reads one snapshot (SQLite: a deferred BEGIN on a read-only connection).
     Read,
+}
+
+/// A transaction's characteristics; what is not given is the database's default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Begin {
+    pub mode: BeginMode,
+    pub isolation: Option<Isolation>,
+    pub deferrable: bool,
+}
+
+impl From<BeginMode> for Begin {
+    fn from(mode: BeginMode) -> Self {
+        Self {
+            mode,
+            isolation: None,
+            deferrable: false,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Isolation {
+    ReadUncommitted,
+    ReadCommitted,
+    RepeatableRead,
+    Serializable,
 }
 
 #[derive(Debug)]
@@ -90,7 +121,17 @@ pub enum Work {
     },
     /// Several statements, all or none.
     Script(Vec<String>),
-    Begin(BeginMode),
+    /// One statement in a server's own wire format.
+    Query(Box<Query>),
+    /// Rows in the binary COPY format, in chunks; the count of rows comes back.
+    CopyIn {
+        sql: Arc<str>,
+        chunks: Vec<Vec<u8>>,
+    },
+    /// Answers with the server's version as the only value of the only row, and with what else a compiler wants to
+    /// know about it as `names` ("icu": case mapping by ICU …).
+    Version,
+    Begin(Begin),
     Commit,
     Rollback,
     Savepoint(String),
@@ -159,6 +200,8 @@ pub struct Completion {
     pub alive: bool,
     /// Raw SQL may have changed session state: `Work::Reset` before the next borrower.
     pub tainted: bool,
+    /// The connection was dead before the job had any effect: the job can be given to another one.
+    pub unsent: Option<Box<Job>>,
 }
 
 impl Completion {
@@ -168,6 +211,7 @@ impl Completion {
             tx,
             alive: true,
             tainted: false,
+            unsent: None,
         }
     }
 
@@ -177,6 +221,7 @@ impl Completion {
             tx: TxStatus::Unknown,
             alive: false,
             tainted: false,
+            unsent: None,
         }
     }
 }
@@ -197,8 +242,6 @@ pub struct Caps {
     pub read_lane: bool,
     /// Point look-ups and writes of single rows may run on the calling thread.
     pub inline: bool,
-    /// Answers with the server's version as its only value.
-    pub version_sql: &'static str,
 }
 
 pub trait Engine: Send + Sync {
@@ -219,6 +262,23 @@ pub trait Engine: Send + Sync {
     fn pause(&self, deadline: Instant) -> Paused;
     /// After `fork`, in the parent: go on.
     fn resume(&self);
+    /// Gives a read that may share a connection to one that is busy with such reads, of this loop; answers the job
+    /// if there is none.
+    fn append(&self, _loop_id: LoopId, job: Job, done: Done) -> Option<(Job, Done)> {
+        Some((job, done))
+    }
+    /// `told` wants to hear of connections that died while nobody used them.
+    fn watch_losses(&self, _told: Box<dyn Fn(ConnId) + Send + Sync>) {}
+    /// When `expire` has something to do.
+    fn next_deadline(&self) -> Option<Instant> {
+        None
+    }
+    /// The pool has something to do at `at`, for the sake of this loop, and nobody is about to look.
+    fn alarm(&self, _loop_id: LoopId, _at: Instant) {}
+    /// Acts on what has run into its deadline, for engines that are driven by an event loop.
+    fn expire(&self, _now: Instant) {}
+    /// An event loop is gone: whatever belonged to it is closed without it.
+    fn loop_closed(&self, _loop_id: LoopId) {}
 }
 
 /// What a child process may expect after a `fork`.
@@ -237,8 +297,15 @@ pub enum Paused {
 /// Asks for a job to be stopped. Shared by the caller and the engine; a set flag is never cleared.
 pub struct CancelFlag {
     reason: AtomicU8,
+    /// Who wants to be told at once: an engine that does not look at the flag by itself.
+    watcher: Mutex<Option<Arc<dyn Watcher>>>,
     /// The pool ticket the job waits on (0: none), so that a cancelled waiter leaves the queue at once.
     ticket: AtomicU64,
+}
+
+/// Is told, on any thread, that a flag was set.
+pub trait Watcher: Send + Sync {
+    fn flag_set(&self);
 }
 
 /// Why a job was asked to stop.
@@ -253,6 +320,7 @@ impl CancelFlag {
     pub const fn new() -> Self {
         Self {
             reason: AtomicU8::new(0),
+            watcher: Mutex::new(None),
             ticket: AtomicU64::new(0),
         }
     }
@@ -264,9 +332,30 @@ impl CancelFlag {
             CancelReason::Timeout => 2,
             CancelReason::Closing => 3,
         };
-        let _ = self
+        let first = self
             .reason
-            .compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire);
+            .compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
+        if first {
+            let watcher = self.watched_by().take();
+            if let Some(watcher) = watcher {
+                watcher.flag_set();
+            }
+        }
+    }
+
+    /// `watcher` is told when the flag is set; the caller looks at the flag afterwards, it may have been set before.
+    pub fn watch(&self, watcher: Arc<dyn Watcher>) {
+        *self.watched_by() = Some(watcher);
+    }
+
+    /// The job has ended: nobody needs to be told.
+    pub fn unwatch(&self) {
+        *self.watched_by() = None;
+    }
+
+    fn watched_by(&self) -> MutexGuard<'_, Option<Arc<dyn Watcher>>> {
+        self.watcher.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn cancel(&self) {

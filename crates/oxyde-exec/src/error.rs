@@ -49,6 +49,36 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// The exception's class in Python. `Cancelled` has none of its own: its caller has gone away and never sees it.
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::Unique => "UniqueViolationError",
+            Self::ForeignKey => "ForeignKeyViolationError",
+            Self::NotNull => "NotNullViolationError",
+            Self::Check => "CheckViolationError",
+            Self::Exclusion => "ExclusionViolationError",
+            Self::Integrity => "IntegrityError",
+            Self::Data => "DataError",
+            Self::Programming => "ProgrammingError",
+            Self::NotSupported => "NotSupportedError",
+            Self::Internal => "InternalError",
+            Self::Operational | Self::Cancelled | Self::Closed => "OperationalError",
+            Self::ConnectionLost => "ConnectionLostError",
+            Self::Connect => "ConnectError",
+            Self::PoolTimeout => "PoolTimeoutError",
+            Self::QueryTimeout => "QueryTimeoutError",
+            Self::LockTimeout => "LockTimeoutError",
+            Self::Deadlock => "DeadlockError",
+            Self::Serialization => "SerializationError",
+            Self::Transaction => "TransactionError",
+            Self::TransactionBroken => "TransactionBrokenError",
+            Self::TransactionClosed => "TransactionClosedError",
+            Self::TransactionRolledBack => "TransactionRolledBackError",
+            Self::TransactionTimeout => "TransactionTimeoutError",
+            Self::CommitUnknown => "CommitUnknownError",
+        }
+    }
+
     pub fn is_integrity(self) -> bool {
         matches!(
             self,
@@ -132,6 +162,34 @@ impl ExecError {
         error.sqlstate = Some(sqlstate.to_owned());
         error.code = Some(Code::Text(sqlstate.to_owned()));
         error
+    }
+
+    /// What a PostgreSQL server says beside the message, without the values that it quotes: an exception's text ends up
+    /// in logs. The columns of a broken constraint, which the server names only there, become `column`.
+    pub fn take_detail(&mut self, detail: Option<String>) {
+        let class = self.sqlstate.as_deref().and_then(|state| state.get(..2));
+        match class {
+            // `invalid input syntax for type integer: "abc"`
+            Some("22") => {
+                if let Some((said, _)) = self.message.split_once(": \"") {
+                    self.message = said.to_owned();
+                }
+            }
+            // `Key (a, b)=(1, x) already exists.` in any language; `Failing row contains (…).`
+            Some("23") => {
+                let named = detail
+                    .as_deref()
+                    .and_then(|text| text.split_once(")=("))
+                    .map(|(key, _)| key);
+                if let Some((_, columns)) = named.and_then(|key| key.split_once('(')) {
+                    if self.column.is_none() {
+                        self.column = Some(columns.to_owned());
+                    }
+                    self.detail = named.map(|key| format!("{key})"));
+                }
+            }
+            _ => self.detail = detail,
+        }
     }
 
     /// From a MySQL or MariaDB error packet.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::core::Core;
-use crate::engine::{BeginMode, CancelFlag, Job, Lane, LoopId, Sink, TxStatus, Work};
+use crate::engine::{Begin, BeginMode, CancelFlag, Job, Lane, LoopId, Sink, TxStatus, Work};
 use crate::error::{ErrorKind, ExecError};
 pub(crate) use crate::lease::life::LeaseCore;
 use crate::lease::life::{Item, Stage, State};
@@ -51,7 +51,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    pub(crate) fn new(core: Arc<Core>, mode: BeginMode) -> Arc<Self> {
+    pub(crate) fn new(core: Arc<Core>, begin: Begin) -> Arc<Self> {
         let state = State {
             tx: Transaction::default(),
             stage: Stage::New,
@@ -59,11 +59,13 @@ impl Lease {
             killed: None,
             deadline: None,
             tainted: false,
+            asking: None,
+            loop_id: LoopId::ANY,
         };
         Arc::new(Self {
             core: Arc::new(LeaseCore {
                 core,
-                mode,
+                begin,
                 state: Mutex::new(state),
             }),
         })
@@ -92,6 +94,7 @@ impl Lease {
         let Some(sink) = self.ours(sink) else { return };
         let refusal = {
             let mut state = self.core.lock();
+            state.loop_id = loop_id;
             match (&state.killed, &state.stage) {
                 (Some(error), _) => Some(error.clone()),
                 (None, Stage::New) => {
@@ -110,7 +113,7 @@ impl Lease {
         if let Some(error) = refusal {
             return answer(sink, Err(error), TxStatus::Idle);
         }
-        let lane = match self.core.mode {
+        let lane = match self.core.begin.mode {
             BeginMode::Write => Lane::Write,
             BeginMode::Read => Lane::Read,
         };
@@ -129,9 +132,13 @@ impl Lease {
     pub fn run(&self, job: Job, sink: Sink) {
         let Some(sink) = self.ours(sink) else { return };
         match job.work {
-            Work::Statement { .. } | Work::Bulk { .. } | Work::Script(_) | Work::Ping => {
-                self.core.push(Item::Run(job, sink));
-            }
+            Work::Statement { .. }
+            | Work::Bulk { .. }
+            | Work::Script(_)
+            | Work::Query(_)
+            | Work::CopyIn { .. }
+            | Work::Version
+            | Work::Ping => self.core.push(Item::Run(job, sink)),
             _ => answer(
                 sink,
                 Err(ExecError::new(
@@ -245,7 +252,7 @@ impl Drop for Lease {
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
-            .field("mode", &self.core.mode)
+            .field("begin", &self.core.begin)
             .field("status", &self.status())
             .finish_non_exhaustive()
     }

@@ -18,6 +18,8 @@ pub mod error;
 pub mod error_table;
 mod lease;
 pub mod pool;
+pub mod postgres;
+pub mod query;
 mod registry;
 pub mod sqlite;
 pub mod transaction;
@@ -26,8 +28,8 @@ mod waiter;
 pub use cells::{Cell, CellRef, Cells, Rows};
 pub use dispatch::Database;
 pub use engine::{
-    BeginMode, CancelFlag, CancelReason, Caps, Completion, ConnId, Done, Engine, Job, Lane, LoopId,
-    Outcome, Returning, Sink, Stats, Tag, TxStatus, Work,
+    Begin, BeginMode, CancelFlag, CancelReason, Caps, Completion, ConnId, Done, Engine, Isolation,
+    Job, Lane, LoopId, Outcome, Returning, Sink, Stats, Tag, TxStatus, Watcher, Work,
 };
 pub use error::{Code, Effect, ErrorInfo, ErrorKind, ExecError};
 pub use lease::{Lease, LeaseStatus};

@@ -292,6 +292,15 @@ impl Pool {
         }
     }
 
+    /// An opening came to nothing because its event loop ended: that says nothing about the database.
+    pub fn opening_ended(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Action>) {
+        let opening = |entry: &Conn| entry.state == State::Opening;
+        if self.conns.get(&conn.number).is_some_and(opening) {
+            self.conns.remove(&conn.number);
+            self.pump(now, out);
+        }
+    }
+
     /// A `Close` was carried out: its permit is free.
     pub fn closed(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Action>) {
         let closing = self
@@ -406,6 +415,13 @@ impl Pool {
             }
         }
         in_flight
+    }
+
+    /// Nothing is idle for this loop and nothing may be opened.
+    pub fn is_full(&self, loop_id: LoopId) -> bool {
+        self.busy_total > 0
+            && self.conns.len() >= self.config.max_connections
+            && self.idle.get(&loop_id).is_none_or(Vec::is_empty)
     }
 
     fn opening_total(&self) -> usize {

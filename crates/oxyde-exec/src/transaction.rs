@@ -53,6 +53,9 @@ impl Verb {
             Work::Statement { .. }
             | Work::Bulk { .. }
             | Work::Script(_)
+            | Work::Query(_)
+            | Work::CopyIn { .. }
+            | Work::Version
             | Work::Ping
             | Work::Reset => Self::Statement,
         }
@@ -63,8 +66,10 @@ impl Verb {
 pub struct Transaction {
     phase: Phase,
     savepoints: Vec<String>,
-    /// The message of the error that broke it.
+    /// Class and message of the error that broke it.
     cause: Option<String>,
+    /// Raw SQL ended it and opened another one.
+    chained: bool,
 }
 
 impl Default for Transaction {
@@ -73,6 +78,7 @@ impl Default for Transaction {
             phase: Phase::Idle,
             savepoints: Vec::new(),
             cause: None,
+            chained: false,
         }
     }
 }
@@ -80,6 +86,11 @@ impl Default for Transaction {
 impl Transaction {
     pub fn phase(&self) -> &Phase {
         &self.phase
+    }
+
+    /// Whether the database has a transaction open that has to be rolled back before the connection is used again.
+    pub fn is_open(&self) -> bool {
+        self.chained || matches!(self.phase, Phase::Open | Phase::Failed)
     }
 
     pub fn savepoints(&self) -> &[String] {
@@ -137,7 +148,7 @@ impl Transaction {
         alive: bool,
     ) {
         if let Err(error) = result {
-            self.cause = Some(error.message.clone());
+            self.cause = Some(format!("{}: {}", error.kind.class(), error.message));
         }
         if !alive {
             self.phase = if matches!(verb, Verb::Commit | Verb::Rollback) {
@@ -150,9 +161,19 @@ impl Transaction {
         if result.is_ok() {
             self.track_savepoints(verb);
         }
+        // COMMIT AND CHAIN in raw SQL: the transaction that is open now is not the one that was begun.
+        if let (Verb::Statement, Ok(outcome), TxStatus::InTransaction) = (verb, result, tx)
+            && outcome.tag != Tag::Other
+        {
+            self.savepoints.clear();
+            self.chained = true;
+            self.phase = Phase::Broken { by_error: false };
+            return;
+        }
         self.phase = match (verb, tx) {
             (Verb::Begin, TxStatus::InTransaction) => Phase::Open,
             (Verb::Begin | Verb::Commit | Verb::Rollback, TxStatus::Idle) => Phase::Closed,
+            (_, TxStatus::InTransaction) if self.chained => Phase::Broken { by_error: false },
             (_, TxStatus::InTransaction) => Phase::Open,
             (_, TxStatus::Failed) => Phase::Failed,
             (_, TxStatus::Idle) => {
@@ -217,7 +238,7 @@ impl Transaction {
 
     fn explain(&self, kind: ErrorKind, what: &str) -> ExecError {
         let message = match &self.cause {
-            Some(cause) => format!("{what}, after: {cause}"),
+            Some(cause) => format!("{what}, after {cause}"),
             None => what.to_owned(),
         };
         ExecError::new(kind, message).with_hint("leave the atomic() block and run it again")
@@ -234,6 +255,8 @@ pub fn commit_verdict(
             ErrorKind::TransactionRolledBack,
             "the transaction was rolled back, nothing was committed",
         )),
+        // It was never sent.
+        Err(error) if error.kind == ErrorKind::TransactionRolledBack => Err(error),
         Err(error) if !alive => {
             let mut unknown = ExecError::new(
                 ErrorKind::CommitUnknown,

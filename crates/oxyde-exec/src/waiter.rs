@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::engine::{CancelFlag, CancelReason, Completion, Job, Outcome, Sink, TxStatus};
+use crate::engine::{CancelFlag, CancelReason, Completion, Job, LoopId, Outcome, Sink, TxStatus};
 use crate::error::{ErrorKind, ExecError};
 use crate::lease::LeaseCore;
 use crate::pool::{Load, Refusal};
@@ -13,6 +13,7 @@ use crate::pool::{Load, Refusal};
 pub(crate) enum Waiter {
     Run {
         job: Job,
+        loop_id: LoopId,
         sink: Sink,
     },
     Lease {

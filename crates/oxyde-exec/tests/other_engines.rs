@@ -94,7 +94,6 @@ fn database(answers: Vec<Completion>) -> (Arc<Database>, Arc<Scripted>) {
             single_connection: false,
             read_lane: false,
             inline: false,
-            version_sql: "SELECT 1",
         },
         answers: Mutex::new(answers.into()),
         log: Mutex::new(Vec::new()),
@@ -123,6 +122,7 @@ fn failed(error: ExecError, tx: TxStatus) -> Completion {
         tx,
         alive: true,
         tainted: false,
+        unsent: None,
     }
 }
 

@@ -15,7 +15,11 @@ use oxyde_exec::{CellRef, Cells, Code, Database, ErrorKind, Job, Returning, Sqli
 #[test]
 fn connect_reports_the_version() {
     let db = memory_db();
-    let version = first_text(&wait(|sink| db.connect(sink)).0.unwrap());
+    let version = first_text(
+        &wait(|sink| db.connect(oxyde_exec::LoopId::ANY, sink))
+            .0
+            .unwrap(),
+    );
     assert!(version.starts_with("3."), "{version}");
 }
 
@@ -494,7 +498,9 @@ fn what_cannot_be_opened_says_why() {
     for (path, hint) in cases {
         let db = Database::sqlite(config(&path)).unwrap();
         for attempt in 0..2 {
-            let error = wait(|sink| db.connect(sink)).0.unwrap_err();
+            let error = wait(|sink| db.connect(oxyde_exec::LoopId::ANY, sink))
+                .0
+                .unwrap_err();
             assert_eq!(
                 error.kind,
                 ErrorKind::Connect,

@@ -184,7 +184,7 @@ fn a_locked_file_can_be_opened_once_the_lock_is_gone() {
     };
     let db = Database::sqlite(config).unwrap();
     thread::scope(|scope| {
-        let connected = scope.spawn(|| wait(|sink| db.connect(sink)).0);
+        let connected = scope.spawn(|| wait(|sink| db.connect(oxyde_exec::LoopId::ANY, sink)).0);
         thread::sleep(Duration::from_millis(60));
         locker.let_go();
         connected.join().unwrap().unwrap();
@@ -303,7 +303,10 @@ fn closing_runs_out_of_patience() {
         for _ in 0..4 {
             let kind = receiver.recv().unwrap().unwrap_err().kind;
             assert!(
-                matches!(kind, ErrorKind::Closed | ErrorKind::Cancelled),
+                matches!(
+                    kind,
+                    ErrorKind::Closed | ErrorKind::Cancelled | ErrorKind::TransactionClosed
+                ),
                 "{kind:?}"
             );
         }

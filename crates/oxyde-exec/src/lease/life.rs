@@ -6,15 +6,15 @@ use std::time::Instant;
 
 use crate::core::Core;
 use crate::engine::{
-    BeginMode, CancelFlag, CancelReason, Completion, ConnId, Job, Outcome, Sink, TxStatus, Work,
+    Begin, CancelFlag, CancelReason, Completion, ConnId, Job, LoopId, Outcome, Sink, TxStatus, Work,
 };
 use crate::error::{ErrorKind, ExecError};
 use crate::transaction::{Phase, Transaction, Verb, commit_verdict};
-use crate::waiter::{Left, answer, cancelled};
+use crate::waiter::{Left, Waiter, answer, cancelled};
 
 pub(crate) struct LeaseCore {
     pub(super) core: Arc<Core>,
-    pub(super) mode: BeginMode,
+    pub(super) begin: Begin,
     pub(super) state: Mutex<State>,
 }
 
@@ -26,6 +26,10 @@ pub(super) struct State {
     pub(super) killed: Option<ExecError>,
     pub(super) deadline: Option<Instant>,
     pub(super) tainted: bool,
+    /// Who waits for the running job.
+    pub(super) asking: Option<Sink>,
+    /// The event loop that it was begun in.
+    pub(super) loop_id: LoopId,
 }
 
 pub(super) enum Stage {
@@ -78,8 +82,21 @@ impl LeaseCore {
     }
 
     pub(super) fn push(self: &Arc<Self>, item: Item) {
-        self.lock().queue.push_back(item);
-        self.step();
+        let over = {
+            let mut state = self.lock();
+            if state.killed.is_some() {
+                // It ends by itself; nobody has to wait until a stopped statement has let go of the connection.
+                Some(state.answer_item(item))
+            } else {
+                state.queue.push_back(item);
+                None
+            }
+        };
+        match over {
+            Some(Next::Answer(sink, result)) => answer(sink, result, TxStatus::Idle),
+            Some(_) => {}
+            None => self.step(),
+        }
     }
 
     /// The pool granted a connection.
@@ -107,7 +124,7 @@ impl LeaseCore {
                 self.core.give_back(conn, Left::clean(), answer_now);
             }
             None => {
-                let job = Job::with_cancel(Work::Begin(self.mode), cancel, deadline);
+                let job = Job::with_cancel(Work::Begin(self.begin), cancel, deadline);
                 self.start(conn, number, job, Verb::Begin, sink);
             }
         }
@@ -129,7 +146,7 @@ impl LeaseCore {
 
     /// Ends the transaction from outside.
     pub(crate) fn kill(self: &Arc<Self>, cause: ExecError) {
-        let (queue, flag) = {
+        let (queue, flag, asking) = {
             let mut state = self.lock();
             if state.killed.is_some() || matches!(state.stage, Stage::Over) {
                 return;
@@ -144,8 +161,16 @@ impl LeaseCore {
                 Stage::Idle(..) | Stage::Over => None,
             };
             state.killed = Some(cause.clone());
-            (std::mem::take(&mut state.queue), flag)
+            // A statement that has to be stopped first may take its time: its caller need not.
+            let asking = match flag {
+                Some(_) => state.asking.take(),
+                None => None,
+            };
+            (std::mem::take(&mut state.queue), flag, asking)
         };
+        if let Some(sink) = asking {
+            answer(sink, Err(cause.clone()), TxStatus::Unknown);
+        }
         for item in queue {
             item.answer(Err(cause.clone()));
         }
@@ -181,9 +206,14 @@ impl LeaseCore {
     }
 
     fn start(self: &Arc<Self>, conn: ConnId, number: u64, job: Job, verb: Verb, sink: Sink) {
+        self.lock().asking = Some(sink);
         let this = Arc::clone(self);
-        let done =
-            Box::new(move |completion| this.completed(conn, number, completion, &verb, sink));
+        let done = Box::new(move |completion| {
+            // Gone if the transaction was ended from outside meanwhile: its caller has been told.
+            let sink = this.lock().asking.take();
+            let sink = sink.unwrap_or_else(|| Box::new(|_, _| ()));
+            this.completed(conn, number, completion, &verb, sink);
+        });
         self.core.engine.start(conn, job, done);
     }
 
@@ -201,7 +231,11 @@ impl LeaseCore {
             tx,
             alive,
             tainted,
+            unsent,
         } = completion;
+        if let (Verb::Begin, Some(job)) = (verb, unsent) {
+            return self.begin_again(conn, number, left, *job, sink);
+        }
         let over = {
             let mut state = self.lock();
             state.tainted |= tainted;
@@ -246,6 +280,43 @@ impl LeaseCore {
             self.step();
             answer(sink, result, tx);
         }
+    }
+
+    /// The connection was dead already: the transaction begins on another one.
+    fn begin_again(self: &Arc<Self>, conn: ConnId, number: u64, left: Left, job: Job, sink: Sink) {
+        self.core.delist(number);
+        let Job {
+            cancel, deadline, ..
+        } = job;
+        let killed = {
+            let mut state = self.lock();
+            state.stage = match &state.killed {
+                Some(_) => Stage::Over,
+                None => Stage::Beginning(Arc::clone(&cancel)),
+            };
+            state.killed.clone()
+        };
+        let this = Arc::clone(self);
+        let again = move || match killed {
+            Some(error) => answer(sink, Err(error), TxStatus::Idle),
+            None => {
+                let core = Arc::clone(&this.core);
+                let loop_id = this.loop_id();
+                let waiter = Waiter::Lease {
+                    lease: this,
+                    cancel,
+                    deadline,
+                    sink,
+                };
+                core.submit(conn.lane, loop_id, deadline, waiter);
+                core.look_again(loop_id);
+            }
+        };
+        self.core.give_back(conn, left, Box::new(again));
+    }
+
+    fn loop_id(&self) -> LoopId {
+        self.lock().loop_id
     }
 
     fn tx_status(&self) -> TxStatus {
@@ -296,7 +367,7 @@ impl State {
                 Err(error) => self.end(conn, number, Some((sink, Err(error)))),
             },
             Item::Rollback(sink) => match self.tx.phase() {
-                Phase::Open | Phase::Failed => self.final_job(conn, number, Work::Rollback, sink),
+                _ if self.tx.is_open() => self.final_job(conn, number, Work::Rollback, sink),
                 _ => self.end(conn, number, Some((sink, Ok(Outcome::default())))),
             },
         }
@@ -314,9 +385,10 @@ impl State {
         number: u64,
         last: Option<(Sink, Result<Outcome, ExecError>)>,
     ) -> Next {
-        let tx = match self.tx.phase() {
-            Phase::Open | Phase::Failed => TxStatus::InTransaction,
-            _ => TxStatus::Idle,
+        let tx = if self.tx.is_open() {
+            TxStatus::InTransaction
+        } else {
+            TxStatus::Idle
         };
         self.tx.close();
         self.stage = Stage::Over;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::engine::LoopId;
+use crate::engine::{ConnId, LoopId};
 use crate::pool::{Action, Pool, Refusal, State, Ticket};
 
 impl Pool {
@@ -37,6 +37,25 @@ impl Pool {
                 why: Refusal::LoopClosed,
             });
         }
+        self.pump(now, out);
+    }
+
+    /// A connection died while it was idle (a loss that comes after it was granted is the borrower's to report).
+    pub fn lost_idle(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Action>) {
+        let Some(entry) = self.conns.get(&conn.number) else {
+            return;
+        };
+        if !matches!(entry.state, State::Idle { .. }) {
+            return;
+        }
+        if let Some(idle) = self.idle.get_mut(&entry.loop_id)
+            && let Some(position) = idle.iter().position(|other| *other == conn.number)
+        {
+            idle.remove(position);
+            self.idle_total -= 1;
+        }
+        self.conns.remove(&conn.number);
+        self.lost += 1;
         self.pump(now, out);
     }
 

@@ -58,7 +58,6 @@ impl SqliteEngine {
                 single_connection: memory,
                 read_lane: !memory,
                 inline,
-                version_sql: "SELECT sqlite_version()",
             },
             shared,
             crew: Mutex::new(Crew::default()),
@@ -99,16 +98,16 @@ impl SqliteEngine {
                     Ok(()) => return,
                     Err(unsent) => (unsent.into_inner(), too_late(&self.shared.source)),
                 },
-                Err(completion) => (command, completion),
+                Err(error) => (command, error),
             }
         };
-        let (command, completion) = refused;
+        let (command, error) = refused;
         if lane == Lane::Read {
             self.shared.reads.fetch_sub(1, Ordering::Relaxed);
         }
         match command {
             Command::Open(_, done) | Command::Start(_, _, done) | Command::Close(_, done) => {
-                done(completion)
+                done(Completion::lost(error))
             }
             // The last connection of a file makes one when it is closed.
             Command::Checkpoint(_) => {}
@@ -116,7 +115,7 @@ impl SqliteEngine {
     }
 
     /// The lane's queue, with a thread behind it.
-    fn queue(&self, crew: &mut Crew, lane: Lane) -> Result<Sender<Command>, Completion> {
+    fn queue(&self, crew: &mut Crew, lane: Lane) -> Result<Sender<Command>, ExecError> {
         if crew.stopping {
             return Err(too_late(&self.shared.source));
         }
@@ -140,7 +139,7 @@ impl SqliteEngine {
                         Ok(()) => crew.readers += 1,
                         // One thread does the work of two, slower.
                         Err(_) if crew.readers > 0 => {}
-                        Err(completion) => return Err(completion),
+                        Err(error) => return Err(error),
                     }
                 }
                 Ok(sender)
@@ -154,7 +153,7 @@ impl SqliteEngine {
         name: &str,
         queue: Receiver<Command>,
         reader: bool,
-    ) -> Result<(), Completion> {
+    ) -> Result<(), ExecError> {
         let shared = Arc::clone(&self.shared);
         lock(&self.shared.ending).threads += 1;
         let thread = thread::Builder::new()
@@ -167,10 +166,10 @@ impl SqliteEngine {
             }
             Err(error) => {
                 lock(&self.shared.ending).threads -= 1;
-                Err(Completion::lost(ExecError::new(
+                Err(ExecError::new(
                     ErrorKind::Operational,
                     format!("thread {name} could not be started: {error}"),
-                )))
+                ))
             }
         }
     }

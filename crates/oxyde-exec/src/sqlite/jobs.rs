@@ -13,7 +13,7 @@ use rusqlite::fallible_iterator::FallibleIterator as _;
 
 use crate::cells::Cells;
 use crate::engine::{
-    BeginMode, CancelReason, Completion, Job, Lane, Outcome, Returning, Tag, TxStatus, Work,
+    Begin, BeginMode, CancelReason, Completion, Job, Lane, Outcome, Returning, Tag, TxStatus, Work,
 };
 use crate::error::{ErrorKind, ExecError};
 use crate::sqlite::open::{Conn, Source};
@@ -49,6 +49,7 @@ pub(crate) fn perform(source: &Source, conn: &mut Conn, job: Job) -> Completion 
         },
         alive: true,
         tainted: conn.tainted,
+        unsent: None,
     }
 }
 
@@ -96,8 +97,14 @@ fn run(source: &Source, conn: &mut Conn, work: Work) -> Result<Outcome, ExecErro
             conn.tainted |= statements.iter().any(|sql| taints(sql));
             atomically(conn, |conn| script(conn, &statements))
         }
-        Work::Begin(BeginMode::Write) => control(conn, "BEGIN IMMEDIATE", Tag::Other),
-        Work::Begin(BeginMode::Read) => {
+        Work::Begin(Begin {
+            mode: BeginMode::Write,
+            ..
+        }) => control(conn, "BEGIN IMMEDIATE", Tag::Other),
+        Work::Begin(Begin {
+            mode: BeginMode::Read,
+            ..
+        }) => {
             // A memory database has no read-only connection to read from.
             if conn.lane == Lane::Write {
                 control(conn, "PRAGMA query_only=ON", Tag::Other)?;
@@ -115,6 +122,11 @@ fn run(source: &Source, conn: &mut Conn, work: Work) -> Result<Outcome, ExecErro
         Work::Release(name) => named(conn, "RELEASE", &name),
         Work::RollbackTo(name) => named(conn, "ROLLBACK TO", &name),
         Work::Ping => control(conn, "SELECT 1", Tag::Other),
+        Work::Version => statement(conn, "SELECT sqlite_version()", &Cells::new(), false),
+        Work::Query(_) | Work::CopyIn { .. } => Err(ExecError::new(
+            ErrorKind::Internal,
+            "a statement for a server was given to SQLite",
+        )),
         Work::Reset => reset(source, conn),
     }
 }
@@ -387,9 +399,9 @@ pub(crate) fn panicked() -> Completion {
 }
 
 /// For work that reaches an engine whose threads have ended.
-pub(crate) fn too_late(source: &Arc<Source>) -> Completion {
-    Completion::lost(ExecError::new(
+pub(crate) fn too_late(source: &Arc<Source>) -> ExecError {
+    ExecError::new(
         ErrorKind::Closed,
         format!("database {:?} is closed", source.checked.config.name),
-    ))
+    )
 }

@@ -28,7 +28,9 @@ pub fn config(path: &Path) -> SqliteConfig {
 
 pub fn file_db(path: &Path) -> Arc<Database> {
     let db = Database::sqlite(config(path)).unwrap();
-    wait(|sink| db.connect(sink)).0.unwrap();
+    wait(|sink| db.connect(oxyde_exec::LoopId::ANY, sink))
+        .0
+        .unwrap();
     db
 }
 

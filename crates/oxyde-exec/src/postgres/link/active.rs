@@ -1,0 +1,201 @@
+//! A job that was sent and what has come back for it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::engine::{Begin, CancelFlag, Completion, Done, Job, Outcome, TxStatus, Work};
+use crate::error::{Effect, ErrorKind, ExecError};
+use crate::postgres::link::requests::Described;
+use crate::query::Query;
+use crate::waiter::cancelled;
+
+/// What a job's deadline does to its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// The statement is cancelled.
+    None,
+    /// Must not be disturbed: without an answer in time its outcome is unknown.
+    Commit,
+    /// Tidies up: without an answer in time the connection is given up.
+    Tidy,
+}
+
+/// What was sent, as far as it has to be known later.
+pub(super) enum Sent {
+    Query {
+        query: Box<Query>,
+        /// What the server expects and gives, as far as it had said so before.
+        described: Option<Described>,
+    },
+    Copy {
+        chunks: VecDeque<Vec<u8>>,
+    },
+    Begin(Begin),
+    Plain,
+    /// The round trip that ends a cancelling.
+    Settle,
+    /// The sign of life before a statement.
+    Probe,
+}
+
+pub(super) struct Active {
+    pub sent: Sent,
+    pub cancel: Arc<CancelFlag>,
+    pub deadline: Option<Instant>,
+    pub urgency: Urgency,
+    pub done: Option<Done>,
+    pub error: Option<ExecError>,
+    pub outcome: Outcome,
+    pub taints: bool,
+    /// Rows were shown to the reader: it cannot be run again unnoticed.
+    pub rows_seen: bool,
+    /// The statement was prepared before: its plan may be stale.
+    pub was_prepared: bool,
+    pub sent_at: Instant,
+    pub tries: u8,
+    pub tx_before: TxStatus,
+}
+
+impl Active {
+    /// A round trip of our own (`Settle`, `Probe`).
+    pub(super) fn round_trip(sent: Sent, deadline: Option<Instant>) -> Self {
+        Self {
+            sent,
+            cancel: Arc::new(CancelFlag::new()),
+            deadline,
+            urgency: Urgency::Tidy,
+            done: None,
+            error: None,
+            outcome: Outcome::default(),
+            taints: false,
+            rows_seen: false,
+            was_prepared: false,
+            sent_at: Instant::now(),
+            tries: 0,
+            tx_before: TxStatus::Idle,
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Raw SQL that may end a transaction and open the next one at once.
+    pub(super) fn chains(&self) -> bool {
+        match &self.sent {
+            Sent::Query { query, .. } if !query.pure_read => {
+                query.statement.sql.to_ascii_lowercase().contains("chain")
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn is_pure_read(&self) -> bool {
+        matches!(&self.sent, Sent::Query { query, .. } if query.pure_read)
+    }
+
+    /// Whether to prepare the statement again and run it once more: it failed as a whole, outside of a transaction.
+    pub(super) fn is_stale(&self, error: &ExecError) -> bool {
+        let Sent::Query { .. } = &self.sent else {
+            return false;
+        };
+        if self.tries > 0
+            || self.rows_seen
+            || self.tx_before != TxStatus::Idle
+            || self.cancel.is_set()
+        {
+            return false;
+        }
+        if error.is_stale_plan() {
+            return true;
+        }
+        let state = error.sqlstate.as_deref().unwrap_or_default();
+        // What a kept statement was parsed against may have been altered since: names, types, operators.
+        self.was_prepared
+            && (state.starts_with("42")
+                || state == "22P03"
+                || (state == "XX000" && error.message.starts_with("cache lookup failed")))
+    }
+
+    /// The completion after the server's last word.
+    pub(super) fn finish(mut self, tx: TxStatus, alive: bool) {
+        self.cancel.unwatch();
+        let result = match self.error.take() {
+            None => Ok(std::mem::take(&mut self.outcome)),
+            Some(error) => Err(self.explain(error)),
+        };
+        if let Some(done) = self.done.take() {
+            done(Completion {
+                result,
+                tx: if alive { tx } else { TxStatus::Unknown },
+                alive,
+                tainted: self.taints,
+                unsent: None,
+            });
+        }
+    }
+
+    fn explain(&self, mut error: ExecError) -> ExecError {
+        match self.cancel.reason() {
+            Some(reason) if error.sqlstate.as_deref() == Some("57014") => cancelled(reason),
+            _ => {
+                if error.is_stale_plan() {
+                    error.retryable = true;
+                }
+                error
+            }
+        }
+    }
+
+    /// The connection was lost before the server's last word.
+    pub(super) fn finish_lost(mut self, error: &ExecError) {
+        self.cancel.unwatch();
+        let Some(done) = self.done.take() else { return };
+        let mut completion = Completion::lost(error.clone());
+        if let Some(reason) = self.cancel.reason()
+            && self.urgency == Urgency::None
+        {
+            completion.result = Err(cancelled(reason));
+        } else if self.may_run_elsewhere() {
+            completion.unsent = self.into_job().map(Box::new);
+        } else if let Err(error) = &mut completion.result
+            && self.tx_before == TxStatus::Idle
+            && !self.is_pure_read()
+            && self.urgency == Urgency::None
+        {
+            error.kind = ErrorKind::ConnectionLost;
+            error.outcome = Effect::Unknown;
+            error.retryable = false;
+        }
+        done(completion);
+    }
+
+    /// Nothing came of it, through no fault of its own and of the connection's.
+    pub(super) fn finish_elsewhere(mut self) {
+        self.cancel.unwatch();
+        let Some(done) = self.done.take() else { return };
+        let mut completion = Completion::ok(Outcome::default(), TxStatus::Idle);
+        completion.unsent = self.into_job().map(Box::new);
+        done(completion);
+    }
+
+    fn may_run_elsewhere(&self) -> bool {
+        self.tries == 0
+            && !self.rows_seen
+            && self.tx_before == TxStatus::Idle
+            && self.error.is_none()
+            && (self.is_pure_read() || matches!(self.sent, Sent::Begin(_)))
+    }
+
+    fn into_job(self) -> Option<Job> {
+        let work = match self.sent {
+            Sent::Query { query, .. } => Work::Query(query),
+            Sent::Begin(begin) => Work::Begin(begin),
+            Sent::Copy { .. } | Sent::Plain | Sent::Settle | Sent::Probe => return None,
+        };
+        let mut job = Job::with_cancel(work, self.cancel, self.deadline);
+        job.tries = self.tries.saturating_add(1);
+        Some(job)
+    }
+}

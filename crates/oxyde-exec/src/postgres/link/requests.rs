@@ -1,0 +1,503 @@
+//! Jobs → requests of the session.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::engine::{Begin, BeginMode, Completion, Done, Isolation, Job, Outcome, TxStatus, Work};
+use crate::error::{ErrorKind, ExecError};
+use crate::postgres::link::active::{Active, Sent, Urgency};
+use crate::postgres::link::{Inner, Link, Stage};
+use crate::postgres::session::Session;
+use crate::postgres::taint;
+use crate::query::{Column, Encode, Encoded, Formats, Params};
+
+/// A connection that was idle for this long is looked at before it is used: one system call, which statements that
+/// follow each other do not pay.
+const LOOK_AFTER: Duration = Duration::from_millis(1);
+/// How many reads may share a connection, and how long the first one may take for others to be put behind it.
+const DEPTH: usize = 16;
+const SHORT: Duration = Duration::from_millis(5);
+/// How many dead connections in a row a job is given to.
+const TRIES: u8 = 20;
+
+/// RESET ALL goes back to what the start-up message and the role say.
+pub(super) const RESET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
+     SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
+
+impl Link {
+    pub(super) fn begin(self: &Arc<Self>, job: Job, done: Done) {
+        if self.is_dead_before_use() {
+            self.die(ExecError::new(
+                ErrorKind::ConnectionLost,
+                "the server closed the connection while it was idle",
+            ));
+        }
+        if !matches!(self.lock().stage, Stage::Ready) {
+            return unsent(job, done);
+        }
+        let Some((job, done)) = self.probe(job, done) else {
+            return;
+        };
+        // Only reads go behind reads that share the connection, and nothing goes where a request to cancel is under way.
+        let (job, done) = {
+            let mut inner = self.lock();
+            let shares = matches!(&job.work, Work::Query(query) if query.pure_read);
+            if inner.cancelling.is_some() || (!inner.jobs.is_empty() && !shares) {
+                inner.deferred.push_back((Box::new(job), done));
+                return;
+            }
+            (job, done)
+        };
+        // A cancelled job is not sent at all; what ends a transaction always is.
+        if !job.work.is_final()
+            && let Some(reason) = job.cancel.reason()
+        {
+            let error = crate::waiter::cancelled(reason);
+            let tx = self.transaction();
+            let mut completion = Completion::ok(Outcome::default(), tx);
+            completion.result = Err(error);
+            return done(completion);
+        }
+        match job.work {
+            Work::Version => {
+                let mut completion = Completion::ok(self.shared.version(), self.transaction());
+                if let Some(error) = self.shared.too_old() {
+                    completion.result = Err(error);
+                }
+                done(completion);
+            }
+            Work::Query(ref query) if query.statement.param_types.len() > usize::from(u16::MAX) => {
+                refuse(
+                    done,
+                    self.transaction(),
+                    "a statement has more than 65,535 parameters",
+                );
+            }
+            Work::Query(_)
+            | Work::Script(_)
+            | Work::CopyIn { .. }
+            | Work::Begin(_)
+            | Work::Commit
+            | Work::Rollback
+            | Work::Savepoint(_)
+            | Work::Release(_)
+            | Work::RollbackTo(_)
+            | Work::Ping
+            | Work::Reset => self.send(job, done),
+            Work::Statement { .. } | Work::Bulk { .. } => {
+                refuse(
+                    done,
+                    self.transaction(),
+                    "a statement for SQLite was given to PostgreSQL",
+                );
+            }
+        }
+    }
+
+    /// Asks an idle connection for a sign of life, if that is wanted; the job follows the answer. Answers the job if it
+    /// can be sent at once.
+    fn probe(&self, job: Job, done: Done) -> Option<(Job, Done)> {
+        let deadline = Instant::now() + self.shared.config.drain_budget;
+        {
+            let mut inner = self.lock();
+            let wanted = self.shared.config.test_before_acquire
+                && inner.is_quiet()
+                && inner.idle_since.take().is_some()
+                && !job.work.is_final();
+            let asked = match &mut inner.session {
+                Some(session) if wanted && session.transaction() == TxStatus::Idle => {
+                    session.sync().is_ok()
+                }
+                _ => false,
+            };
+            if !asked {
+                return Some((job, done));
+            }
+            inner
+                .jobs
+                .push_back(Active::round_trip(Sent::Probe, Some(deadline)));
+            inner.deferred.push_front((Box::new(job), done));
+        }
+        self.shared.alarm(self.loop_id, deadline);
+        None
+    }
+
+    /// How many reads share this connection, if it takes one more.
+    ///
+    /// Only reads that take no locks and belong to no transaction, and only behind the same kind: else a follower could
+    /// wait for a lock that its own task holds.
+    pub(in crate::postgres) fn followers(&self) -> Option<usize> {
+        let inner = self.lock();
+        let fit = matches!(inner.stage, Stage::Ready)
+            && inner.cancelling.is_none()
+            && inner.closed.is_none()
+            && inner.deferred.is_empty()
+            && inner.jobs.len() < DEPTH
+            && inner.session.as_ref().map(Session::transaction) == Some(TxStatus::Idle)
+            && inner.jobs.front()?.sent_at.elapsed() < SHORT
+            && inner.jobs.iter().all(|active| {
+                active.is_pure_read()
+                    && active.tx_before == TxStatus::Idle
+                    && !active.cancel.is_set()
+            });
+        fit.then_some(inner.jobs.len())
+    }
+
+    fn transaction(&self) -> TxStatus {
+        let inner = self.lock();
+        inner
+            .session
+            .as_ref()
+            .map_or(TxStatus::Unknown, Session::transaction)
+    }
+
+    fn is_dead_before_use(&self) -> bool {
+        let channel = {
+            let inner = self.lock();
+            let rested = inner
+                .idle_since
+                .is_some_and(|since| since.elapsed() >= LOOK_AFTER);
+            match (&inner.stage, rested && inner.jobs.is_empty()) {
+                (Stage::Ready, true) => inner.channel.clone(),
+                _ => None,
+            }
+        };
+        channel.is_some_and(|channel| channel.is_dead())
+    }
+
+    fn send(self: &Arc<Self>, job: Job, done: Done) {
+        let watched = !job.work.is_final();
+        let cancel = Arc::clone(&job.cancel);
+        let armed = {
+            let mut inner = self.lock();
+            let armed = inner.submit(&self.shared.config, job, done);
+            inner.idle_since = None;
+            armed
+        };
+        match armed {
+            Submitted::Sent { deadline } => {
+                if let Some(deadline) = deadline {
+                    self.shared.alarm(self.loop_id, deadline);
+                }
+            }
+            Submitted::Encode => self.encode_head(),
+            Submitted::Dead(job, done) => return unsent(job, done),
+            Submitted::Refused(done, tx, error) => {
+                let mut completion = Completion::ok(Outcome::default(), tx);
+                completion.result = Err(error);
+                return done(completion);
+            }
+        }
+        if watched {
+            cancel.watch(self.watcher());
+            if cancel.is_set() {
+                self.stop_head();
+            }
+        }
+    }
+
+    /// The head knows what the server expects (prepared before, or described just now): its parameters are encoded,
+    /// without the lock, by whoever gave them.
+    pub(super) fn encode_head(self: &Arc<Self>) {
+        let (mut encode, described) = {
+            let mut inner = self.lock();
+            let Some((encode, described)) = inner.take_encode() else {
+                return;
+            };
+            (encode, described)
+        };
+        let answer = encode(&described.0, &described.1);
+        let (refused, tx) = {
+            let mut inner = self.lock();
+            let refused = inner.put_encoded(encode, answer);
+            (
+                refused,
+                inner
+                    .session
+                    .as_ref()
+                    .map_or(TxStatus::Unknown, Session::transaction),
+            )
+        };
+        if let Some(active) = refused {
+            active.finish(tx, true);
+        }
+    }
+}
+
+/// Types of the parameters and columns of the result.
+pub(super) type Described = (Arc<[u32]>, Arc<[Column]>);
+
+pub(super) enum Submitted {
+    Sent {
+        deadline: Option<Instant>,
+    },
+    Encode,
+    Dead(Job, Done),
+    /// Nothing was sent.
+    Refused(Done, TxStatus, ExecError),
+}
+
+impl Inner {
+    fn submit(
+        &mut self,
+        config: &crate::postgres::config::PostgresConfig,
+        job: Job,
+        done: Done,
+    ) -> Submitted {
+        let Some(session) = &mut self.session else {
+            return Submitted::Dead(job, done);
+        };
+        let tx_before = session.transaction();
+        let all_sent = session.output().is_empty();
+        let Job {
+            work,
+            cancel,
+            mut deadline,
+            tries,
+        } = job;
+        let mut urgency = Urgency::None;
+        let mut taints = false;
+        let mut was_prepared = false;
+        let mut encode = false;
+        let (sent, submitted) = match work {
+            Work::Query(query) => {
+                taints = query.taints;
+                let known = session.is_prepared(&query.statement);
+                was_prepared = known.is_some();
+                let submitted = match &query.params {
+                    Params::Ready(encoded) => session.query(&query.statement, encoded).map(drop),
+                    Params::AfterDescribe(_) if was_prepared => {
+                        encode = true;
+                        Ok(())
+                    }
+                    Params::AfterDescribe(_) => session.describe(&query.statement).map(drop),
+                };
+                let sent = Sent::Query {
+                    query,
+                    described: known,
+                };
+                (sent, submitted)
+            }
+            Work::CopyIn { sql, chunks } => {
+                let submitted = session.copy_in(&sql).map(drop);
+                (
+                    Sent::Copy {
+                        chunks: chunks.into(),
+                    },
+                    submitted,
+                )
+            }
+            Work::Begin(begin) => {
+                let sql = begin_sql(begin, self.pooled, config.lock_timeout);
+                (Sent::Begin(begin), session.simple(&sql).map(drop))
+            }
+            Work::Ping => (Sent::Plain, session.sync().map(drop)),
+            other => {
+                let sql = match &other {
+                    Work::Commit => {
+                        urgency = Urgency::Commit;
+                        deadline = config.commit_timeout.map(|wait| Instant::now() + wait);
+                        "COMMIT".to_owned()
+                    }
+                    Work::Rollback => {
+                        urgency = Urgency::Tidy;
+                        deadline = Some(Instant::now() + config.drain_budget);
+                        "ROLLBACK".to_owned()
+                    }
+                    Work::Reset => {
+                        urgency = Urgency::Tidy;
+                        deadline = Some(Instant::now() + config.drain_budget);
+                        config.session_sql(RESET, self.pooled)
+                    }
+                    // Names of savepoints are identifiers, which the transaction has checked.
+                    Work::Savepoint(name) => format!("SAVEPOINT {name}"),
+                    Work::Release(name) => format!("RELEASE SAVEPOINT {name}"),
+                    Work::RollbackTo(name) => format!("ROLLBACK TO SAVEPOINT {name}"),
+                    Work::Script(statements) => {
+                        taints = statements.iter().any(|sql| taint::taints(sql));
+                        script(statements)
+                    }
+                    _ => String::new(),
+                };
+                (Sent::Plain, session.simple(&sql).map(drop))
+            }
+        };
+        if let Err(error) = submitted {
+            return Submitted::Refused(done, tx_before, error);
+        }
+        self.holding |= all_sent && !self.jobs.is_empty();
+        self.jobs.push_back(Active {
+            sent,
+            cancel,
+            deadline,
+            urgency,
+            done: Some(done),
+            error: None,
+            outcome: Outcome::default(),
+            taints,
+            rows_seen: false,
+            was_prepared,
+            sent_at: Instant::now(),
+            tries,
+            tx_before,
+        });
+        if encode {
+            Submitted::Encode
+        } else {
+            Submitted::Sent { deadline }
+        }
+    }
+
+    /// Sends the head's statement once more, prepared anew. True if its parameters have to be encoded first.
+    pub(super) fn resend(&mut self, mut active: Active) -> Result<(), Box<Active>> {
+        let Some(session) = &mut self.session else {
+            return Err(Box::new(active));
+        };
+        active.tries = active.tries.saturating_add(1);
+        active.error = None;
+        active.outcome = Outcome::default();
+        active.was_prepared = false;
+        if let Sent::Query { query, described } = &mut active.sent {
+            session.forget(&query.statement);
+            *described = None;
+            let submitted = match &query.params {
+                Params::Ready(encoded) => session.query(&query.statement, encoded),
+                Params::AfterDescribe(_) => session.describe(&query.statement),
+            };
+            if let Err(error) = submitted {
+                active.error = Some(error);
+                return Err(Box::new(active));
+            }
+        }
+        self.jobs.push_back(active);
+        Ok(())
+    }
+
+    /// The encoder of the last job, which waits for nothing else, and what the server expects.
+    fn take_encode(&mut self) -> Option<(Encode, Described)> {
+        let active = self.jobs.back_mut()?;
+        let Sent::Query {
+            query,
+            described: Some(described),
+            ..
+        } = &mut active.sent
+        else {
+            return None;
+        };
+        let empty = Params::Ready(Encoded::empty());
+        match std::mem::replace(&mut query.params, empty) {
+            Params::AfterDescribe(encode) => Some((encode, described.clone())),
+            ready => {
+                query.params = ready;
+                None
+            }
+        }
+    }
+
+    /// The encoder's answer; it goes back to where it was, for a statement that has to be prepared again.
+    fn put_encoded(
+        &mut self,
+        encode: Encode,
+        answer: Result<(Encoded, Formats), ExecError>,
+    ) -> Option<Active> {
+        let session = self.session.as_mut()?;
+        let active = self.jobs.back_mut()?;
+        let Sent::Query { query, .. } = &mut active.sent else {
+            return None;
+        };
+        query.params = Params::AfterDescribe(encode);
+        let prepared = active.was_prepared;
+        let answer = answer.and_then(|(encoded, formats)| {
+            if prepared {
+                session
+                    .query_as(&query.statement, &encoded, &formats)
+                    .map(drop)
+            } else {
+                session.execute_described(&encoded, &formats)
+            }
+        });
+        match answer {
+            Ok(()) => None,
+            Err(error) => {
+                active.error = Some(error);
+                if prepared {
+                    // Nothing was sent.
+                    return self.jobs.pop_back();
+                }
+                session.end_described();
+                None
+            }
+        }
+    }
+}
+
+fn script(statements: &[String]) -> String {
+    // All or none: the statements of one simple query are one transaction unless they say otherwise.
+    let mut sql = String::with_capacity(statements.iter().map(|s| s.len() + 2).sum());
+    for statement in statements {
+        sql.push_str(statement);
+        // A comment at the end of a statement must not swallow the next one.
+        sql.push_str("\n;");
+    }
+    sql
+}
+
+fn begin_sql(begin: Begin, pooled: bool, lock_timeout: Option<Duration>) -> String {
+    let mut sql = String::from("BEGIN");
+    if let Some(isolation) = begin.isolation {
+        sql.push_str(match isolation {
+            Isolation::ReadUncommitted => " ISOLATION LEVEL READ UNCOMMITTED",
+            Isolation::ReadCommitted => " ISOLATION LEVEL READ COMMITTED",
+            Isolation::RepeatableRead => " ISOLATION LEVEL REPEATABLE READ",
+            Isolation::Serializable => " ISOLATION LEVEL SERIALIZABLE",
+        });
+    }
+    if begin.mode == BeginMode::Read {
+        sql.push_str(" READ ONLY");
+    }
+    if begin.deferrable {
+        sql.push_str(" DEFERRABLE");
+    }
+    // Behind a pooler a session's settings would be somebody else's.
+    if let (true, Some(wait)) = (pooled, lock_timeout) {
+        sql.push_str(&format!(
+            "; SET LOCAL lock_timeout = {}",
+            wait.as_millis().max(1)
+        ));
+    }
+    sql
+}
+
+fn refuse(done: Done, tx: TxStatus, why: &str) {
+    let mut completion = Completion::ok(Outcome::default(), tx);
+    completion.result = Err(ExecError::new(ErrorKind::Internal, why));
+    done(completion);
+}
+
+/// The connection was dead before anything was sent on it.
+pub(super) fn unsent(mut job: Job, done: Done) {
+    let mut completion = Completion::lost(ExecError::new(
+        ErrorKind::ConnectionLost,
+        "the connection was lost before the statement was sent",
+    ));
+    job.tries = job.tries.saturating_add(1);
+    let first = matches!(
+        job.work,
+        Work::Query(_)
+            | Work::Script(_)
+            | Work::CopyIn { .. }
+            | Work::Begin(_)
+            | Work::Version
+            | Work::Ping
+    );
+    if matches!(job.work, Work::Commit) {
+        completion.result = Err(ExecError::new(
+            ErrorKind::TransactionRolledBack,
+            "the connection was lost before COMMIT was sent: nothing was committed",
+        ));
+    }
+    if first && job.tries < TRIES {
+        completion.unsent = Some(Box::new(job));
+    }
+    done(completion);
+}
