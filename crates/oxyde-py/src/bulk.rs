@@ -1,17 +1,20 @@
 //! Many rows → one buffer of parameters, read straight from the instances' `__dict__`.
 
-use oxyde_exec::{Cells, Rows};
+use oxyde_exec::Cells;
+use oxyde_exec::query::Encoded;
+use oxyde_sql::{BindSlot, BulkForm};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyString, PyTuple, PyType};
 
 use crate::bind;
-use crate::cache::Statement;
+use crate::bind::growing::Growing;
+use crate::cache::{Statement, Wire};
 use crate::errors;
-use crate::hydrate;
+use crate::hydrate::{self, CellRow};
 use crate::layout;
-use crate::loader::Loader;
+use crate::loader::{Loader, Output};
 
 /// One field of the insert: where its value is found and what is done to it first.
 struct Field<'py> {
@@ -75,68 +78,158 @@ impl<'py> Uniform<'py> {
     }
 }
 
-/// Encodes all rows, row by row, in placeholder order. A field that a row does not have is NULL.
-///
-/// With `uniform` every row must be such an instance and have all fields; `None` if one is not.
-pub fn encode(
-    statement: &Statement,
-    rows: &Bound<'_, PyList>,
-    fields: &Bound<'_, PyTuple>,
-    converters: &Bound<'_, PyTuple>,
-    params: Option<&Bound<'_, PyTuple>>,
-    uniform: Option<&Uniform<'_>>,
-) -> PyResult<Option<Cells>> {
-    let py = rows.py();
-    let fields = fields
-        .iter()
-        .zip(converters.iter())
-        .map(|(name, converter)| {
-            let name = name.cast_into::<PyString>()?;
-            Ok(Field {
-                name,
-                converter: Some(converter).filter(|c| !c.is_none()),
+/// The rows of one bulk insert, and what else their statement takes.
+pub struct Rows<'a, 'py> {
+    pub statement: &'a Statement,
+    pub rows: &'a Bound<'py, PyList>,
+    pub fields: &'a Bound<'py, PyTuple>,
+    pub converters: &'a Bound<'py, PyTuple>,
+    /// Of the conflict clause: the same for every row.
+    pub params: Option<&'a Bound<'py, PyTuple>>,
+    /// Every row must be such an instance and have all fields.
+    pub uniform: Option<&'a Uniform<'py>>,
+}
+
+impl<'py> Rows<'_, 'py> {
+    fn named(&self) -> PyResult<Vec<Field<'py>>> {
+        self.fields
+            .iter()
+            .zip(self.converters.iter())
+            .map(|(name, converter)| {
+                Ok(Field {
+                    name: name.cast_into::<PyString>()?,
+                    converter: Some(converter).filter(|c| !c.is_none()),
+                })
             })
-        })
-        .collect::<PyResult<Vec<_>>>()?;
-    let binds = &statement.plan.binds;
-    let mut cells = Cells::with_capacity(rows.len().saturating_mul(binds.len()), 0);
-    for item in rows.iter() {
-        let row = Row::of(&item)?;
-        if let (Some(uniform), Row::Dict(dict)) = (uniform, &row)
-            && !uniform.holds(&item, dict, fields.len())?
+            .collect()
+    }
+
+    /// `None` if the row is not like the others.
+    fn row(&self, item: &Bound<'py, PyAny>) -> PyResult<Option<Row<'py>>> {
+        let row = Row::of(item)?;
+        if let (Some(uniform), Row::Dict(dict)) = (self.uniform, &row)
+            && !uniform.holds(item, dict, self.fields.len())?
         {
             return Ok(None);
         }
-        for (position, slot) in binds.iter().enumerate() {
-            let value = if position < statement.plan.row_binds {
-                let Some(field) = fields.get(slot.param) else {
-                    return Err(errors::internal(
-                        py,
-                        "a bulk insert has more columns than fields",
-                    ));
-                };
-                match row.value(slot.param, field)? {
-                    Some(value) => value,
-                    None if uniform.is_some() => return Ok(None),
-                    None => py.None().into_bound(py),
-                }
-            } else {
-                // Parameters of the conflict clause are the same for every row.
-                let index = slot.param.saturating_sub(fields.len());
-                params
-                    .and_then(|params| params.get_item(index).ok())
-                    .unwrap_or_else(|| py.None().into_bound(py))
-            };
-            bind::encode(
-                &value,
-                &slot.ty,
-                slot.transform,
-                statement.target(slot.param),
-                &mut cells,
-            )?;
+        Ok(Some(row))
+    }
+
+    /// The value of a field; one that the row does not have is NULL. `None` if the rows were to be alike.
+    fn value(
+        &self,
+        row: &Row<'py>,
+        fields: &[Field<'py>],
+        slot: &BindSlot,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = self.rows.py();
+        let Some(field) = fields.get(slot.param) else {
+            return Err(errors::internal(
+                py,
+                "a bulk insert has more columns than fields",
+            ));
+        };
+        match row.value(slot.param, field)? {
+            Some(value) => Ok(Some(value)),
+            None if self.uniform.is_some() => Ok(None),
+            None => Ok(Some(py.None().into_bound(py))),
         }
     }
-    Ok(Some(cells))
+
+    /// A parameter of the conflict clause.
+    fn shared(&self, slot: &BindSlot) -> Bound<'py, PyAny> {
+        let index = slot.param.saturating_sub(self.fields.len());
+        self.params
+            .and_then(|params| params.get_item(index).ok())
+            .unwrap_or_else(|| self.rows.py().None().into_bound(self.rows.py()))
+    }
+
+    /// Encodes all rows for SQLite, row by row, in placeholder order; `None` if the rows were to be alike and are not.
+    pub fn encode(&self) -> PyResult<Option<Cells>> {
+        let fields = self.named()?;
+        let statement = self.statement;
+        let binds = &statement.plan.binds;
+        let mut cells = Cells::with_capacity(self.rows.len().saturating_mul(binds.len()), 0);
+        for item in self.rows.iter() {
+            let Some(row) = self.row(&item)? else {
+                return Ok(None);
+            };
+            for (position, slot) in binds.iter().enumerate() {
+                let value = if position < statement.plan.row_binds {
+                    match self.value(&row, &fields, slot)? {
+                        Some(value) => value,
+                        None => return Ok(None),
+                    }
+                } else {
+                    self.shared(slot)
+                };
+                bind::encode(
+                    &value,
+                    &slot.ty,
+                    slot.transform,
+                    statement.target(slot.param),
+                    &mut cells,
+                )?;
+            }
+        }
+        Ok(Some(cells))
+    }
+
+    /// Encodes all rows for PostgreSQL, one array per field. The rows are gone through once, because each is a dict of
+    /// its own somewhere in memory; the arrays grow side by side.
+    pub fn encode_arrays(&self, wire: &Wire) -> PyResult<Option<Encoded>> {
+        let py = self.rows.py();
+        let fields = self.named()?;
+        let statement = self.statement;
+        let binds = &statement.plan.binds;
+        if statement.plan.bulk == Some(BulkForm::Count) {
+            return self.encode_count(wire);
+        }
+        let (row_binds, shared) = binds.split_at(statement.plan.row_binds.min(binds.len()));
+        let mut arrays = row_binds
+            .iter()
+            .map(|slot| Growing::new(slot, self.rows.len()))
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| errors::internal(py, "a bulk insert takes lists of values"))?;
+        let mut count = 0usize;
+        for item in self.rows.iter() {
+            let Some(row) = self.row(&item)? else {
+                return Ok(None);
+            };
+            for (slot, array) in row_binds.iter().zip(&mut arrays) {
+                let Some(value) = self.value(&row, &fields, slot)? else {
+                    return Ok(None);
+                };
+                array.push(&value, statement.target(slot.param))?;
+            }
+            count += 1;
+        }
+        let total: usize = arrays.iter().map(Growing::len).sum();
+        let mut values = Vec::with_capacity(total);
+        for (slot, array) in row_binds.iter().zip(arrays) {
+            array.finish(py, count, statement.target(slot.param), &mut values)?;
+        }
+        for slot in shared {
+            let value = self.shared(slot);
+            bind::postgres(&value, slot, statement.target(slot.param), &mut values)?;
+        }
+        wire.encoded(py, binds.len(), values).map(Some)
+    }
+}
+
+impl Rows<'_, '_> {
+    /// Rows without a value of their own: only how many there are.
+    fn encode_count(&self, wire: &Wire) -> PyResult<Option<Encoded>> {
+        for item in self.rows.iter() {
+            if self.row(&item)?.is_none() {
+                return Ok(None);
+            }
+        }
+        let count = i64::try_from(self.rows.len()).unwrap_or(i64::MAX);
+        let mut values = 8i32.to_be_bytes().to_vec();
+        values.extend_from_slice(&count.to_be_bytes());
+        wire.encoded(self.rows.py(), 1, values).map(Some)
+    }
 }
 
 /// Instances that were inserted and are told so: what the database filled in, and their load state.
@@ -146,19 +239,54 @@ pub struct Fill {
     pub loader: Option<Py<Loader>>,
     pub state: Py<PyAny>,
     pub state_slot: Py<PyAny>,
+    /// The column that the database numbered in the order of the rows, if one tells that order.
+    pub numbered: Option<usize>,
 }
 
 impl Fill {
-    pub fn apply(self, py: Python<'_>, rows: &Rows) -> PyResult<()> {
+    /// From packed cells.
+    pub fn apply(self, py: Python<'_>, rows: &oxyde_exec::Rows) -> PyResult<()> {
+        let width = rows.width;
+        self.fill(py, rows.rows(), |loader, index, column, output| {
+            let row = CellRow {
+                cells: &rows.cells,
+                base: index * width,
+            };
+            hydrate::value(py, loader, output, row, column)
+        })
+    }
+
+    /// From tuples of values that have been read already.
+    pub fn apply_values(self, py: Python<'_>, rows: &Bound<'_, PyList>) -> PyResult<()> {
+        if let Some(column) = self.numbered
+            && !are_in_order(rows, column)?
+        {
+            return Err(errors::internal(
+                py,
+                "the rows were inserted, but came back in another order: the instances do not know their keys",
+            ));
+        }
+        self.fill(py, rows.len(), |_, index, column, _| {
+            rows.get_item(index)?
+                .cast_into::<PyTuple>()?
+                .get_item(column)
+        })
+    }
+
+    fn fill<'py>(
+        self,
+        py: Python<'py>,
+        returned: usize,
+        mut value: impl FnMut(&Loader, usize, usize, &Output) -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
         let instances = self.instances.bind(py);
         let loader = self.loader.as_ref().map(Py::get);
-        if loader.is_some() && rows.rows() != instances.len() {
+        if loader.is_some() && returned != instances.len() {
             return Err(errors::internal(
                 py,
                 &format!(
-                    "{} rows were inserted but {} came back",
-                    instances.len(),
-                    rows.rows()
+                    "{} rows were inserted but {returned} came back",
+                    instances.len()
                 ),
             ));
         }
@@ -168,10 +296,8 @@ impl Fill {
                 let dict = dict_of(&instance)?;
                 let set = instance.getattr(intern!(py, "__pydantic_fields_set__"))?;
                 let set = set.cast::<PySet>()?;
-                let base = index * rows.width;
                 for (column, output) in loader.outputs.iter().enumerate() {
-                    let value =
-                        hydrate::value(py, loader, output, &rows.cells, base, base + column)?;
+                    let value = value(loader, index, column, output)?;
                     let name = output.name.bind(py);
                     dict.set_item(name, value)?;
                     set.add(name)?;
@@ -181,6 +307,19 @@ impl Fill {
         }
         Ok(())
     }
+}
+
+/// Whether the numbers grow from row to row, or shrink, as those of a sequence do. Anything but integers says nothing.
+fn are_in_order(rows: &Bound<'_, PyList>, column: usize) -> PyResult<bool> {
+    let mut numbers = Vec::with_capacity(rows.len());
+    for row in rows.iter() {
+        match row.cast::<PyTuple>()?.get_item(column)?.extract::<i64>() {
+            Ok(number) => numbers.push(number),
+            Err(_) => return Ok(true),
+        }
+    }
+    let ascending = numbers.is_sorted_by(|a, b| a < b);
+    Ok(ascending || numbers.is_sorted_by(|a, b| a > b))
 }
 
 fn dict_of<'py>(instance: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {

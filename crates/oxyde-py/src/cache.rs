@@ -4,16 +4,19 @@
 //! place costs 125–317 ns, while turning it into a Rust key costs several times as much. The cache is bounded:
 //! when it is full the older half goes, because programs have few shapes and a flood of them is a bug to survive.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use oxyde_exec::Cells;
-use oxyde_sql::{Dialect, Plan, StatementKind, Version};
+use oxyde_exec::query::{self, Encoded, Formats};
+use oxyde_sql::{BindSlot, Dialect, Plan, SqlType, StatementKind};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::bind::{self, Target};
-use crate::contract::{self, ParamNote};
+use crate::completion::lock;
+use crate::contract::{self, Notation, ParamNote};
 use crate::errors;
 
 const CAPACITY: usize = 2_000;
@@ -27,16 +30,29 @@ pub struct Statement {
     pub notes: Vec<ParamNote>,
     /// Whether it may be tried on the calling thread; cleared when the engine says that it never may.
     pub inline: AtomicBool,
+    /// For a server that takes parameters in its own format.
+    pub wire: Option<Wire>,
+}
+
+#[derive(Debug)]
+pub struct Wire {
+    pub statement: Arc<query::Statement>,
+    /// Of the parameters.
+    formats: Formats,
+    pub pure_read: bool,
 }
 
 impl Statement {
-    fn compile(shape: &Bound<'_, PyTuple>, dialect: Dialect, version: Version) -> PyResult<Self> {
+    fn compile(shape: &Bound<'_, PyTuple>, server: oxyde_sql::Target) -> PyResult<Self> {
         let py = shape.py();
         let extracted = contract::query(shape)?;
-        let plan = oxyde_sql::compile(&extracted.query, dialect, version)
+        let plan = oxyde_sql::compile(&extracted.query, server)
             .map_err(|e| errors::from_compile(py, &e))?;
+        let sql: Arc<str> = Arc::from(plan.sql.as_str());
         Ok(Self {
-            sql: Arc::from(plan.sql.as_str()),
+            wire: (server.dialect == Dialect::Postgres)
+                .then(|| Wire::new(&sql, &plan, extracted.pure_read)),
+            sql,
             inline: AtomicBool::new(match plan.kind {
                 StatementKind::Select => plan.returns_rows,
                 StatementKind::Insert | StatementKind::Update | StatementKind::Delete => {
@@ -50,17 +66,7 @@ impl Statement {
 
     /// Encodes one parameter tuple in placeholder order.
     pub fn encode(&self, params: &Bound<'_, PyTuple>, out: &mut Cells) -> PyResult<()> {
-        if params.len() != self.notes.len() {
-            return Err(errors::internal(
-                params.py(),
-                &format!(
-                    "{} values for {} parameters of {}",
-                    params.len(),
-                    self.notes.len(),
-                    self.sql
-                ),
-            ));
-        }
+        self.check(params)?;
         for slot in &self.plan.binds {
             let value = params.get_borrowed_item(slot.param)?;
             bind::encode(
@@ -74,17 +80,97 @@ impl Statement {
         Ok(())
     }
 
+    /// The same for PostgreSQL.
+    pub fn encode_wire(&self, wire: &Wire, params: &Bound<'_, PyTuple>) -> PyResult<Encoded> {
+        self.check(params)?;
+        let mut values = Vec::with_capacity(self.plan.binds.len() * 16);
+        for slot in &self.plan.binds {
+            let value = params.get_borrowed_item(slot.param)?;
+            bind::postgres(&value, slot, self.target(slot.param), &mut values)?;
+        }
+        wire.encoded(params.py(), self.plan.binds.len(), values)
+    }
+
+    fn check(&self, params: &Bound<'_, PyTuple>) -> PyResult<()> {
+        if params.len() != self.notes.len() {
+            return Err(errors::internal(
+                params.py(),
+                &format!(
+                    "{} values for {} parameters of {}",
+                    params.len(),
+                    self.notes.len(),
+                    self.sql
+                ),
+            ));
+        }
+        Ok(())
+    }
+
     pub fn target(&self, param: usize) -> Target<'_> {
         self.notes.get(param).map_or(
             Target {
                 label: "a parameter",
                 stored: false,
+                notation: Notation::Plain,
             },
             |note| Target {
                 label: &note.label,
                 stored: note.stored,
+                notation: note.notation,
             },
         )
+    }
+}
+
+impl Wire {
+    fn new(sql: &Arc<str>, plan: &Plan, pure_read: bool) -> Self {
+        let types: Vec<u32> = plan.binds.iter().map(|slot| declared(slot).0).collect();
+        let formats = formats(plan.binds.iter().map(|slot| declared(slot).1));
+        let results = formats_of_results(plan);
+        Self {
+            statement: query::Statement::new(Arc::clone(sql), types, results),
+            formats,
+            pure_read,
+        }
+    }
+
+    pub fn encoded(&self, py: Python<'_>, count: usize, values: Vec<u8>) -> PyResult<Encoded> {
+        bind::encoded(py, count, self.formats.clone(), values)
+    }
+}
+
+/// The OID that a parameter is declared with, and whether it is sent in binary. 0: the server infers the type.
+fn declared(slot: &BindSlot) -> (u32, bool) {
+    if slot.texts {
+        return (
+            SqlType::Array(Box::new(SqlType::Text))
+                .pg_oid()
+                .unwrap_or(0),
+            true,
+        );
+    }
+    match slot.ty.pg_oid().filter(|_| !slot.verbatim) {
+        Some(oid) => (oid, true),
+        None => (0, false),
+    }
+}
+
+/// Binary where the server's type is known. Text for text, which is the same, so that a column of another type under
+/// a `str` field comes as the text that it has.
+fn formats_of_results(plan: &Plan) -> Formats {
+    formats(plan.columns.iter().map(|column| {
+        let text = matches!(column.ty, SqlType::Text | SqlType::String(_));
+        column.ty.pg_oid().is_some() && !column.verbatim && !text
+    }))
+}
+
+fn formats(binary: impl Iterator<Item = bool> + Clone) -> Formats {
+    if binary.clone().all(|binary| binary) {
+        Formats::Binary
+    } else if binary.clone().all(|binary| !binary) {
+        Formats::Text
+    } else {
+        Formats::Each(binary.collect())
     }
 }
 
@@ -106,8 +192,7 @@ impl PlanCache {
     pub fn get<'py>(
         &self,
         shape: &Bound<'py, PyTuple>,
-        dialect: Dialect,
-        version: Version,
+        server: oxyde_sql::Target,
     ) -> PyResult<Bound<'py, Statement>> {
         let py = shape.py();
         let plans = self.plans.bind(py);
@@ -115,7 +200,7 @@ impl PlanCache {
             // SAFETY: only this function stores values, and it stores statements.
             return Ok(unsafe { found.cast_into_unchecked::<Statement>() });
         }
-        let statement = Bound::new(py, Statement::compile(shape, dialect, version)?)?;
+        let statement = Bound::new(py, Statement::compile(shape, server)?)?;
         self.compiled.fetch_add(1, Ordering::Relaxed);
         if plans.len() >= CAPACITY {
             for key in plans.keys().iter().take(CAPACITY / 2) {
@@ -137,11 +222,36 @@ impl PlanCache {
     }
 }
 
+/// Statements of raw SQL by their texts, so that connections keep them prepared. Bounded like the plans.
+#[derive(Debug, Default)]
+pub struct Texts {
+    known: Mutex<HashMap<Arc<str>, Arc<query::Statement>>>,
+}
+
+const TEXTS: usize = 256;
+
+impl Texts {
+    pub fn get(&self, sql: &str) -> Arc<query::Statement> {
+        let mut known = lock(&self.known);
+        if let Some(statement) = known.get(sql) {
+            return Arc::clone(statement);
+        }
+        if known.len() >= TEXTS {
+            // Their numbers grow: what is below the middle one is the older half.
+            let mut ids: Vec<u64> = known.values().map(|statement| statement.id).collect();
+            ids.sort_unstable();
+            let middle = ids.get(TEXTS / 2).copied().unwrap_or(u64::MAX);
+            known.retain(|_, statement| statement.id >= middle);
+        }
+        let text: Arc<str> = Arc::from(sql);
+        // Formats and types are known when the server has described it.
+        let statement = query::Statement::new(Arc::clone(&text), Vec::new(), Formats::Text);
+        known.insert(text, Arc::clone(&statement));
+        statement
+    }
+}
+
 /// A statement outside of any database: what `q.sql()` shows.
-pub fn compile_once(
-    shape: &Bound<'_, PyTuple>,
-    dialect: Dialect,
-    version: Version,
-) -> PyResult<Statement> {
-    Statement::compile(shape, dialect, version)
+pub fn compile_once(shape: &Bound<'_, PyTuple>, server: oxyde_sql::Target) -> PyResult<Statement> {
+    Statement::compile(shape, server)
 }

@@ -1,12 +1,21 @@
 //! The dict that `AsyncDatabase` hands over → the engine's configuration.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use oxyde_exec::SqliteConfig;
+use oxyde_exec::dispatch::Parts;
+use oxyde_exec::engine::Engine;
+use oxyde_exec::pool::PoolConfig;
+use oxyde_exec::postgres::config::{Pooler, PostgresConfig};
+use oxyde_exec::postgres::driver::Driver;
+use oxyde_exec::postgres::engine::PostgresEngine;
+use oxyde_exec::{Database, SqliteConfig};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+
+use crate::transport::driver::AsyncioDriver;
 
 /// Waits and limits that this crate applies itself.
 #[derive(Clone, Copy, Debug)]
@@ -89,4 +98,64 @@ pub fn sqlite(
         },
         statement_cache: default.statement_cache,
     })
+}
+
+/// Prepared statements that a connection keeps.
+const STATEMENTS: usize = 256;
+
+/// How long a connection may take to become usable again after a cancelled statement.
+const DRAIN: Duration = Duration::from_secs(5);
+
+fn pooler(settings: &Bound<'_, PyDict>) -> PyResult<Pooler> {
+    match settings.get_item("pgbouncer")? {
+        Some(value) if value.is_exact_instance_of::<pyo3::types::PyBool>() => {
+            Ok(if value.is_truthy()? {
+                Pooler::Yes
+            } else {
+                Pooler::No
+            })
+        }
+        _ => Ok(Pooler::Auto),
+    }
+}
+
+pub fn postgres(
+    name: String,
+    config: &Bound<'_, PyDict>,
+    settings: &Bound<'_, PyDict>,
+) -> PyResult<Arc<Database>> {
+    let py = config.py();
+    let connector = py
+        .import("oxyde_core._sockets")?
+        .call_method1("connector", (config,))?;
+    let user: String = connector.getattr("user")?.extract()?;
+    let default = SqliteConfig::default();
+    let pool = PoolConfig {
+        max_connections: get(settings, "max_connections", default.max_connections)?,
+        min_connections: get(settings, "min_connections", default.min_connections)?,
+        max_waiting: get(settings, "max_waiting", None::<usize>)?,
+        idle_timeout: duration(settings, "idle_timeout")?,
+        max_lifetime: duration(settings, "max_lifetime")?,
+    };
+    let engine_config = PostgresConfig {
+        name: name.clone(),
+        database: connector.getattr("database")?.extract()?,
+        user,
+        application_name: get(settings, "pg_application_name", None::<String>)?,
+        pool,
+        statement_cache: get(settings, "pg_statement_cache_capacity", STATEMENTS)?,
+        pooler: pooler(settings)?,
+        lock_timeout: duration(settings, "lock_timeout")?,
+        commit_timeout: duration(settings, "commit_timeout")?,
+        drain_budget: DRAIN,
+        on_connect: get(settings, "on_connect", Vec::<String>::new())?,
+        test_before_acquire: get(settings, "test_before_acquire", false)?,
+        facts: oxyde_sql::Target::facts_query(oxyde_sql::Dialect::Postgres).unwrap_or("SELECT"),
+    };
+    let connector = Arc::new(connector.unbind());
+    Ok(Database::with_engine(name, move || {
+        let driver = AsyncioDriver::new(Arc::clone(&connector)) as Arc<dyn Driver>;
+        let engine = PostgresEngine::new(engine_config.clone(), driver) as Arc<dyn Engine>;
+        Parts::new(engine, engine_config.pool.clone(), None)
+    }))
 }

@@ -18,16 +18,51 @@ use crate::tables;
 const MAX_NESTING: usize = 1_000;
 
 /// What a parameter is for, beside its type: used in errors and by the encoders.
+/// What a column with a `db_type` makes of a JSON document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Notation {
+    /// JSON or text: it is stored as a document.
+    #[default]
+    Plain,
+    /// A type that is neither, such as inet under a union of address types.
+    Other,
+}
+
+impl Notation {
+    fn of(db_type: &str) -> Self {
+        let name: String = db_type
+            .trim_start()
+            .chars()
+            .take_while(char::is_ascii_alphabetic)
+            .map(|letter| letter.to_ascii_lowercase())
+            .collect();
+        match name.as_str() {
+            "json" | "jsonb" | "text" | "varchar" | "character" | "char" => Self::Plain,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A column that a parameter meets.
+#[derive(Clone, Debug)]
+struct Place {
+    label: String,
+    notation: Notation,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct ParamNote {
     pub label: String,
     /// Stored in a column, so that it must fit it exactly.
     pub stored: bool,
+    pub notation: Notation,
 }
 
 pub struct Extracted {
     pub query: Query,
     pub notes: Vec<ParamNote>,
+    /// It only reads, takes no locks, and calls nothing but what is known here.
+    pub pure_read: bool,
 }
 
 /// The IR of a whole statement.
@@ -38,9 +73,14 @@ pub fn query(shape: &Bound<'_, PyTuple>) -> PyResult<Extracted> {
         .map_err(|error| errors::from_compile(py, &error))?;
     let mut notes = Notes::default();
     notes.query(&query);
+    let pure_read = match &query {
+        Query::Select(select) => select.lock.is_none() && !notes.foreign,
+        Query::Insert(_) | Query::Update(_) | Query::Delete(_) => false,
+    };
     Ok(Extracted {
         query,
         notes: notes.list,
+        pure_read,
     })
 }
 
@@ -81,6 +121,8 @@ fn to_json(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
 #[derive(Default)]
 struct Notes {
     list: Vec<ParamNote>,
+    /// SQL of the user's own is in it, which may do anything.
+    foreign: bool,
 }
 
 impl Notes {
@@ -99,7 +141,7 @@ impl Notes {
                 }
                 for (slot, label) in [(&select.limit, "limit"), (&select.offset, "offset")] {
                     if let Some(slot) = slot {
-                        self.note(slot, label.to_owned(), false);
+                        self.note(slot, &plain(label), false);
                     }
                 }
             }
@@ -115,9 +157,13 @@ impl Notes {
                         self.list = insert
                             .fields
                             .iter()
-                            .map(|field| ParamNote {
-                                label: label(table, field),
-                                stored: true,
+                            .map(|field| {
+                                let Place { label, notation } = place(table, field);
+                                ParamNote {
+                                    label,
+                                    stored: true,
+                                    notation,
+                                }
                             })
                             .collect();
                     }
@@ -143,8 +189,8 @@ impl Notes {
     /// A value on its way into a column: stored as it is only if it is the whole expression.
     fn assigned(&mut self, table: &Table, field: &str, value: &Expr) {
         match value {
-            Expr::Param(slot) => self.note(slot, label(table, field), true),
-            other => self.expr(table, other, Some(&label(table, field))),
+            Expr::Param(slot) => self.note(slot, &place(table, field), true),
+            other => self.expr(table, other, Some(&place(table, field))),
         }
     }
 
@@ -154,21 +200,29 @@ impl Notes {
         }
     }
 
-    fn expr(&mut self, table: &Table, expr: &Expr, near: Option<&str>) {
+    fn expr(&mut self, table: &Table, expr: &Expr, near: Option<&Place>) {
         match expr {
-            Expr::Param(slot) => self.note(slot, near.unwrap_or("a parameter").to_owned(), false),
+            Expr::Param(slot) => match near {
+                Some(near) => self.note(slot, near, false),
+                None => self.note(slot, &plain("a parameter"), false),
+            },
             Expr::Column(_)
             | Expr::Null
             | Expr::True
             | Expr::False
             | Expr::Star
             | Expr::Now
-            | Expr::Excluded(_)
-            | Expr::Sql(_) => {}
+            | Expr::Excluded(_) => {}
+            Expr::Sql(_) => self.foreign = true,
             Expr::IsNull(a) | Expr::IsNotNull(a) | Expr::Not(a) | Expr::Neg(a) => {
                 self.expr(table, a, near)
             }
-            Expr::Compare(_, a, b) | Expr::In(a, b) | Expr::NotIn(a, b) | Expr::Match(_, a, b) => {
+            Expr::Compare(_, a, b)
+            | Expr::In(a, b)
+            | Expr::NotIn(a, b)
+            | Expr::Match(_, a, b)
+            | Expr::Array(_, a, b)
+            | Expr::Item(a, b) => {
                 self.together(table, &[a, b], near);
             }
             Expr::Between(a, b, c) => self.together(table, &[a, b, c], near),
@@ -182,29 +236,43 @@ impl Notes {
     }
 
     /// Operands of one operator: parameters among them are values of the column among them.
-    fn together(&mut self, table: &Table, operands: &[&Expr], near: Option<&str>) {
+    fn together(&mut self, table: &Table, operands: &[&Expr], near: Option<&Place>) {
         let column = operands.iter().find_map(|operand| match operand {
-            Expr::Column(field) => Some(label(table, field)),
+            Expr::Column(field) => Some(place(table, field)),
             _ => None,
         });
         for operand in operands {
-            self.expr(table, operand, column.as_deref().or(near));
+            self.expr(table, operand, column.as_ref().or(near));
         }
     }
 
-    fn note(&mut self, slot: &Slot, label: String, stored: bool) {
+    fn note(&mut self, slot: &Slot, place: &Place, stored: bool) {
         if self.list.len() <= slot.index {
             self.list.resize_with(slot.index + 1, ParamNote::default);
         }
         if let Some(note) = self.list.get_mut(slot.index) {
-            *note = ParamNote { label, stored };
+            *note = ParamNote {
+                label: place.label.clone(),
+                stored,
+                notation: place.notation,
+            };
         }
     }
 }
 
-fn label(table: &Table, field: &str) -> String {
-    let column = table
-        .column(field)
-        .map_or(field, |column| column.name.as_str());
-    format!("{}.{column}", table.name)
+fn place(table: &Table, field: &str) -> Place {
+    let column = table.column(field);
+    let name = column.map_or(field, |column| column.name.as_str());
+    let db_type = column.and_then(|column| column.db_type.as_deref());
+    Place {
+        label: format!("{}.{name}", table.name),
+        notation: db_type.map(Notation::of).unwrap_or_default(),
+    }
+}
+
+fn plain(label: &str) -> Place {
+    Place {
+        label: label.to_owned(),
+        notation: Notation::Plain,
+    }
 }

@@ -9,7 +9,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use oxyde_exec::{BeginMode, CancelFlag, Cells, Inline, Job, Outcome, Returning, Sink, Work};
+use oxyde_exec::postgres::taint;
+use oxyde_exec::query::{Encoded, Params, Query, RowReader};
+use oxyde_exec::{
+    Begin, BeginMode, CancelFlag, Cells, Inline, Isolation, Job, LoopId, Outcome, Returning, Sink,
+    Work,
+};
 use oxyde_sql::{BulkForm, Dialect, StatementKind, Version};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -18,26 +23,37 @@ use pyo3::types::{PyDict, PyList, PySequence, PyString, PyTuple, PyType};
 
 use crate::bind::{self, Target};
 use crate::bulk::{self, Fill, Uniform};
-use crate::cache::{PlanCache, Statement};
-use crate::completion::{self, Hub, lock};
+use crate::cache::{PlanCache, Statement, Texts, Wire};
+use crate::completion::{Hub, lock};
 use crate::config::{self, Waits};
+use crate::contract::Notation;
+use crate::deadlines::Limit;
 use crate::errors;
 use crate::fairness;
 use crate::finish::Finish;
+use crate::hubs;
 use crate::hydrate;
 use crate::lease::Lease;
 use crate::lifecycle;
 use crate::loader::Loader;
 use crate::pending::{Pending, Stop};
+use crate::reader::Reader;
+use crate::scope::{self, Kind};
+use crate::show;
 
 #[pyclass(frozen, module = "oxyde_core._core")]
 pub struct Database {
     pub(crate) engine: Arc<oxyde_exec::Database>,
     plans: PlanCache,
+    /// Raw SQL on a server.
+    texts: Texts,
     dialect: Dialect,
-    version: Mutex<Option<Version>>,
+    /// What the server has said of itself.
+    server: Mutex<Option<oxyde_sql::Target>>,
     waits: Waits,
     inline: bool,
+    /// Connections belong to the loop that opened them.
+    loop_bound: bool,
 }
 
 /// Class, automatic key, load state, slot of the load state.
@@ -48,20 +64,35 @@ type FillArguments<'py> = (
     Bound<'py, PyAny>,
 );
 
+/// What a call says beside its statement and parameters.
+struct Call<'a, 'py> {
+    py: Python<'py>,
+    loader: Option<&'a Bound<'py, Loader>>,
+    fill: Option<Fill>,
+    lease: Option<&'a Bound<'py, Lease>>,
+    timeout: Option<Duration>,
+}
+
+fn boxed(reader: Reader) -> Box<dyn RowReader> {
+    Box::new(reader)
+}
+
 thread_local! {
     /// Buffers of the inline path, kept between calls so that a look-up allocates nothing but its result.
     static SCRATCH: RefCell<Option<(Cells, Outcome)>> = const { RefCell::new(None) };
 }
 
 impl Database {
-    fn version_or_oldest(&self) -> Version {
-        lock(&self.version).unwrap_or_else(|| self.dialect.oldest())
+    fn server_or_oldest(&self) -> oxyde_sql::Target {
+        lock(&self.server).unwrap_or_else(|| (self.dialect, self.dialect.oldest()).into())
     }
 
     /// After the first connection: the server says what it is.
     pub fn connected(&self, outcome: &Outcome) {
         if let Some(oxyde_exec::CellRef::Text(bytes)) = outcome.rows.get(0, 0) {
-            *lock(&self.version) = parse_version(&String::from_utf8_lossy(bytes));
+            let version = parse_version(&String::from_utf8_lossy(bytes));
+            *lock(&self.server) = version
+                .map(|version| oxyde_sql::Target::refined(self.dialect, version, &outcome.names));
         }
     }
 
@@ -85,35 +116,136 @@ impl Database {
         timeout: Option<Duration>,
     ) -> PyResult<Py<PyAny>> {
         let flag = Arc::new(CancelFlag::new());
-        let job = Job::with_cancel(work, Arc::clone(&flag), self.statement_deadline(timeout));
-        self.submit(py, finish, Some(flag), |sink| match lease {
+        self.start_with(py, flag, work, finish, lease, timeout)
+    }
+
+    /// The same for work that looks at its flag itself.
+    fn start_with(
+        &self,
+        py: Python<'_>,
+        flag: Arc<CancelFlag>,
+        work: Work,
+        finish: Finish,
+        lease: Option<&Bound<'_, Lease>>,
+        timeout: Option<Duration>,
+    ) -> PyResult<Py<PyAny>> {
+        let deadline = self.statement_deadline(timeout);
+        let reads = matches!(&work, Work::Query(query) if query.pure_read);
+        let limit = deadline.map(|deadline| Limit {
+            deadline,
+            harmless: reads || lease.is_some(),
+        });
+        let job = Job::with_cancel(work, Arc::clone(&flag), deadline);
+        self.submit(py, finish, Some(flag), limit, |loop_id, sink| match lease {
             Some(lease) => lease.get().inner.run(job, sink),
-            None => self.engine.run(job, self.acquire_deadline(), sink),
+            None => self
+                .engine
+                .run_on(loop_id, job, self.acquire_deadline(), sink),
         })
     }
 
-    /// Makes the future of an operation and starts it.
+    /// Makes the future of an operation and starts it. `limit` is for engines that a network can cut off.
     pub fn submit(
         &self,
         py: Python<'_>,
         finish: Finish,
         flag: Option<Arc<CancelFlag>>,
-        start: impl FnOnce(Sink),
+        limit: Option<Limit>,
+        start: impl FnOnce(LoopId, Sink),
     ) -> PyResult<Py<PyAny>> {
-        let hub = completion::hub(py)?;
+        let _stay = lifecycle::stay(py);
+        let hub = hubs::hub(py)?;
         let stop = flag.map(|flag| Stop {
             database: Arc::clone(&self.engine),
             flag,
         });
-        let (future, sink) = Hub::operation(&hub, finish, stop.clone())?;
+        let limit = limit.filter(|_| self.loop_bound);
+        let (future, sink) = Hub::operation(&hub, finish, stop.clone(), limit)?;
         if lifecycle::is_left_behind() {
             return Ok(Py::new(py, Pending::future(future, None))?.into_any());
         }
-        start(sink);
-        if let Some(deadline) = self.engine.next_deadline() {
+        if self.loop_bound {
+            // Their connections count until somebody notices.
+            hubs::leave_closed_loops(py);
+            let loop_id = hub.get().loop_id();
+            let _scope = scope::enter(loop_id, Kind::Call);
+            start(loop_id, sink);
+        } else {
+            start(LoopId::ANY, sink);
+        }
+        let deadline = limit.map(|limit| limit.deadline);
+        if let Some(deadline) = self
+            .engine
+            .next_deadline()
+            .into_iter()
+            .chain(deadline)
+            .min()
+        {
             Hub::arm(&hub, deadline)?;
         }
         Ok(Py::new(py, Pending::future(future, stop))?.into_any())
+    }
+
+    /// Runs a compiled statement on a server: with rows, if there is a loader for them.
+    fn run_wire(
+        &self,
+        statement: &Statement,
+        wire: &Wire,
+        params: Encoded,
+        call: Call<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = call.py;
+        let sql = Arc::clone(&statement.sql);
+        let flag = Arc::new(CancelFlag::new());
+        let loader = call.loader.filter(|_| statement.plan.returns_rows);
+        let (rows, finish) = match (call.fill, loader) {
+            (None, None) => (None, Finish::Affected(sql)),
+            (None, Some(loader)) => {
+                let (reader, collected) = Reader::rows(py, loader.clone().unbind(), &flag);
+                (Some(boxed(reader)), Finish::Collected(collected, sql))
+            }
+            (Some(fill), None) => (None, Finish::Filled(fill, sql)),
+            (Some(fill), Some(loader)) => {
+                let (reader, collected) = Reader::values(py, loader.clone().unbind(), &flag);
+                let finish = Finish::FilledFrom(fill, collected, sql);
+                (Some(boxed(reader)), finish)
+            }
+        };
+        let work = Work::Query(Box::new(Query {
+            statement: Arc::clone(&wire.statement),
+            params: Params::Ready(params),
+            rows,
+            pure_read: wire.pure_read,
+            taints: false,
+        }));
+        self.start_with(py, flag, work, finish, call.lease, call.timeout)
+    }
+
+    /// Runs the user's own SQL on a server.
+    fn raw_wire(
+        &self,
+        sql: &str,
+        params: &Bound<'_, PySequence>,
+        call: Call<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = call.py;
+        if taint::is_empty(sql) {
+            return Err(errors::programming(py, "the text contains no statement"));
+        }
+        let statement = self.texts.get(sql);
+        let flag = Arc::new(CancelFlag::new());
+        let (reader, collected) = Reader::dicts(py, &flag);
+        let encoder = collected.encoder(params.to_tuple()?.unbind());
+        let sql = Arc::clone(&statement.sql);
+        let work = Work::Query(Box::new(Query {
+            taints: taint::taints(&sql),
+            statement,
+            params: Params::AfterDescribe(encoder),
+            rows: Some(boxed(reader)),
+            pure_read: false,
+        }));
+        let finish = Finish::Collected(collected, sql);
+        self.start_with(py, flag, work, finish, call.lease, call.timeout)
     }
 
     /// A point look-up or a write of a single row on this thread; `None` when it has to go to the engine's.
@@ -135,7 +267,7 @@ impl Database {
                 .map(|mut guard| py.detach(move || guard.run(sql, params, rows)))
         } else {
             // A look-up without a loop does no harm, a write would have happened.
-            completion::running_loop(py)?;
+            hubs::running_loop(py)?;
             let out = &mut *out;
             self.engine
                 .inline_write_lock()
@@ -177,24 +309,38 @@ impl Database {
         let name: String = item("name")?.extract()?;
         let settings = item("settings")?;
         let settings = settings.cast::<PyDict>()?;
-        if backend != "sqlite" {
-            return Err(PyValueError::new_err(format!(
-                "this build has no engine for {backend}"
-            )));
-        }
-        let path: Option<PathBuf> = item("path")?.extract()?;
-        let engine_config = config::sqlite(name, path, settings)?;
-        let inline = engine_config.inline && engine_config.path.is_some();
-        let engine = oxyde_exec::Database::sqlite(engine_config)
-            .map_err(|error| errors::from_exec(py, &error, None))?;
+        let waits = config::waits(settings)?;
+        let (engine, dialect, inline) = match backend.as_str() {
+            "sqlite" => {
+                let path: Option<PathBuf> = item("path")?.extract()?;
+                let engine_config = config::sqlite(name, path, settings)?;
+                let inline = engine_config.inline && engine_config.path.is_some();
+                let engine = oxyde_exec::Database::sqlite(engine_config)
+                    .map_err(|error| errors::from_exec(py, &error, None))?;
+                (engine, Dialect::Sqlite, inline)
+            }
+            "postgres" => (
+                config::postgres(name, config, settings)?,
+                Dialect::Postgres,
+                false,
+            ),
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "this build has no engine for {other}"
+                )));
+            }
+        };
         lifecycle::remember(&engine);
+        let loop_bound = engine.caps().loop_bound;
         Ok(Self {
             engine,
             plans: PlanCache::new(py),
-            dialect: Dialect::Sqlite,
-            version: Mutex::new(None),
-            waits: config::waits(settings)?,
+            texts: Texts::default(),
+            dialect,
+            server: Mutex::new(None),
+            waits,
             inline,
+            loop_bound,
         })
     }
 
@@ -205,7 +351,20 @@ impl Database {
 
     #[getter]
     fn version(&self) -> Option<(u32, u32, u32)> {
-        lock(&self.version).map(|Version(major, minor, patch)| (major, minor, patch))
+        let server = *lock(&self.server);
+        server.map(|oxyde_sql::Target { version, .. }| (version.0, version.1, version.2))
+    }
+
+    /// The statements that create, on this very server, what a schema document (JSON) describes.
+    fn create_ddl(&self, py: Python<'_>, document: &str) -> PyResult<Vec<String>> {
+        oxyde_sql::create_statements(&show::parse(document)?, self.server_or_oldest())
+            .map_err(|error| errors::from_compile(py, &error))
+    }
+
+    /// The statements that drop it.
+    fn drop_ddl(&self, py: Python<'_>, document: &str) -> PyResult<Vec<String>> {
+        oxyde_sql::drop_statements(&show::parse(document)?, self.server_or_oldest())
+            .map_err(|error| errors::from_compile(py, &error))
     }
 
     /// Opens the first connection.
@@ -216,7 +375,8 @@ impl Database {
             slf.py(),
             Finish::Connected(slf.clone().unbind()),
             None,
-            |sink| this.engine.connect(sink),
+            None,
+            |loop_id, sink| this.engine.connect(loop_id, sink),
         )
     }
 
@@ -225,7 +385,7 @@ impl Database {
     fn close(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
         let wait = timeout.map(config::seconds).transpose()?;
         let deadline = wait.map(|wait| Instant::now() + wait);
-        self.submit(py, Finish::Nothing, None, |sink| {
+        self.submit(py, Finish::Nothing, None, None, |_, sink| {
             self.engine.close(deadline, sink)
         })
     }
@@ -241,11 +401,21 @@ impl Database {
         lease: Option<&Bound<'_, Lease>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        let statement = self
-            .plans
-            .get(shape, self.dialect, self.version_or_oldest())?;
+        let _stay = lifecycle::stay(py);
+        let statement = self.plans.get(shape, self.server_or_oldest())?;
         let statement = statement.get();
         let timeout = timeout.map(config::seconds).transpose()?;
+        if let Some(wire) = &statement.wire {
+            let params = statement.encode_wire(wire, params)?;
+            let call = Call {
+                py,
+                loader,
+                fill: None,
+                lease,
+                timeout,
+            };
+            return self.run_wire(statement, wire, params, call);
+        }
         let read_only = statement.plan.kind == StatementKind::Select;
         let inline = self.inline
             && lease.is_none()
@@ -306,16 +476,9 @@ impl Database {
         params: Option<&Bound<'_, PyTuple>>,
         fill: Option<FillArguments<'_>>,
     ) -> PyResult<Py<PyAny>> {
-        let statement = self
-            .plans
-            .get(shape, self.dialect, self.version_or_oldest())?;
+        let _stay = lifecycle::stay(py);
+        let statement = self.plans.get(shape, self.server_or_oldest())?;
         let statement = statement.get();
-        let Some(BulkForm::PerRow { key_check }) = &statement.plan.bulk else {
-            return Err(errors::internal(
-                py,
-                "a bulk insert was compiled in a form that this engine does not run",
-            ));
-        };
         let (uniform, mark) = match fill {
             Some((cls, automatic, state, slot)) => (
                 Some(Uniform::new(cls, automatic, rows, fields)?),
@@ -323,15 +486,44 @@ impl Database {
             ),
             None => (None, None),
         };
-        let Some(cells) = bulk::encode(
+        let given = bulk::Rows {
             statement,
             rows,
             fields,
             converters,
             params,
-            uniform.as_ref(),
-        )?
-        else {
+            uniform: uniform.as_ref(),
+        };
+        let timeout = timeout.map(config::seconds).transpose()?;
+        if let Some(wire) = &statement.wire {
+            let Some(params) = given.encode_arrays(wire)? else {
+                return Ok(py.None());
+            };
+            let fill = mark.map(|(state, state_slot)| Fill {
+                instances: rows.clone().unbind(),
+                loader: loader
+                    .filter(|_| statement.plan.returns_rows)
+                    .map(|loader| loader.clone().unbind()),
+                state,
+                state_slot,
+                numbered: statement.plan.numbered,
+            });
+            let call = Call {
+                py,
+                loader,
+                fill,
+                lease,
+                timeout,
+            };
+            return self.run_wire(statement, wire, params, call);
+        }
+        let Some(BulkForm::PerRow { key_check }) = &statement.plan.bulk else {
+            return Err(errors::internal(
+                py,
+                "a bulk insert was compiled in a form that this engine does not run",
+            ));
+        };
+        let Some(cells) = given.encode()? else {
             return Ok(py.None());
         };
         let sql = Arc::clone(&statement.sql);
@@ -357,19 +549,14 @@ impl Database {
                     loader,
                     state,
                     state_slot,
+                    numbered: None,
                 },
                 sql,
             ),
             (None, Some(loader)) => Finish::Rows(loader, sql),
             (None, None) => Finish::Affected(sql),
         };
-        self.start(
-            py,
-            work,
-            finish,
-            lease,
-            timeout.map(config::seconds).transpose()?,
-        )
+        self.start(py, work, finish, lease, timeout)
     }
 
     /// Runs the user's own SQL; the result is a list of dicts.
@@ -382,11 +569,23 @@ impl Database {
         lease: Option<&Bound<'_, Lease>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
+        let _stay = lifecycle::stay(py);
         let Ok(params) = params.cast::<PySequence>() else {
             return Err(PyTypeError::new_err(
                 "parameters of raw SQL are a list or a tuple",
             ));
         };
+        let timeout = timeout.map(config::seconds).transpose()?;
+        if self.dialect == Dialect::Postgres {
+            let call = Call {
+                py,
+                loader: None,
+                fill: None,
+                lease,
+                timeout,
+            };
+            return self.raw_wire(sql, params, call);
+        }
         let mut cells = Cells::new();
         for (index, value) in params.try_iter()?.enumerate() {
             let label = format!("parameter {}", index + 1);
@@ -395,6 +594,7 @@ impl Database {
                 Target {
                     label: &label,
                     stored: false,
+                    notation: Notation::Plain,
                 },
                 &mut cells,
             )?;
@@ -406,13 +606,7 @@ impl Database {
             read_only: reads_only(&sql),
             names: true,
         };
-        self.start(
-            py,
-            work,
-            Finish::Dicts(sql),
-            lease,
-            timeout.map(config::seconds).transpose()?,
-        )
+        self.start(py, work, Finish::Dicts(sql), lease, timeout)
     }
 
     /// Runs several statements, all or none.
@@ -426,8 +620,14 @@ impl Database {
         self.start(py, Work::Script(statements), Finish::Nothing, lease, None)
     }
 
-    /// A transaction that has not begun yet; `mode` is "write" or "read".
-    fn lease(slf: &Bound<'_, Self>, mode: &str) -> PyResult<Lease> {
+    /// A transaction that has not begun yet; `mode` is "write" or "read", `isolation` one of the four levels.
+    #[pyo3(signature = (mode, isolation=None, deferrable=false))]
+    fn lease(
+        slf: &Bound<'_, Self>,
+        mode: &str,
+        isolation: Option<&str>,
+        deferrable: bool,
+    ) -> PyResult<Lease> {
         let mode = match mode {
             "write" => BeginMode::Write,
             "read" => BeginMode::Read,
@@ -437,8 +637,14 @@ impl Database {
                 )));
             }
         };
+        let isolation = isolation.map(isolation_level).transpose()?;
+        let begin = Begin {
+            mode,
+            isolation,
+            deferrable,
+        };
         Ok(Lease {
-            inner: slf.get().engine.lease(mode),
+            inner: slf.get().engine.lease(begin),
             database: slf.clone().unbind(),
         })
     }
@@ -479,6 +685,20 @@ fn parse_version(text: &str) -> Option<Version> {
     let major = parts.next()??;
     let mut next = || parts.next().flatten().unwrap_or(0);
     Some(Version(major, next(), next()))
+}
+
+fn isolation_level(name: &str) -> PyResult<Isolation> {
+    Ok(match name {
+        "read_uncommitted" => Isolation::ReadUncommitted,
+        "read_committed" => Isolation::ReadCommitted,
+        "repeatable_read" => Isolation::RepeatableRead,
+        "serializable" => Isolation::Serializable,
+        other => {
+            return Err(PyValueError::new_err(format!(
+                "unknown isolation level {other:?}"
+            )));
+        }
+    })
 }
 
 /// Whether raw SQL can run on a read-only connection: it begins with SELECT, VALUES or EXPLAIN. A wrong guess

@@ -1,9 +1,9 @@
 //! Engine and compile errors → the exception classes of `oxyde_core.errors`.
 //!
-//! The tree is defined in Python; this is the one place that knows which kind is which class. A message
+//! The tree is defined in Python; which kind is which class says `ErrorKind::class`. A message
 //! carries what the database said, never a bound value.
 
-use oxyde_exec::error::{Code, Effect, ErrorKind, ExecError};
+use oxyde_exec::error::{Code, Effect, ExecError};
 use oxyde_sql::CompileError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -14,36 +14,6 @@ fn module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     MODULE
         .get_or_try_init(py, || py.import("oxyde_core.errors").map(Bound::unbind))
         .map(|m| m.bind(py))
-}
-
-/// The class for a kind. `Cancelled` has none: its caller has gone away and never sees it.
-fn class(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::Unique => "UniqueViolationError",
-        ErrorKind::ForeignKey => "ForeignKeyViolationError",
-        ErrorKind::NotNull => "NotNullViolationError",
-        ErrorKind::Check => "CheckViolationError",
-        ErrorKind::Exclusion => "ExclusionViolationError",
-        ErrorKind::Integrity => "IntegrityError",
-        ErrorKind::Data => "DataError",
-        ErrorKind::Programming => "ProgrammingError",
-        ErrorKind::NotSupported => "NotSupportedError",
-        ErrorKind::Internal => "InternalError",
-        ErrorKind::Operational | ErrorKind::Cancelled | ErrorKind::Closed => "OperationalError",
-        ErrorKind::ConnectionLost => "ConnectionLostError",
-        ErrorKind::Connect => "ConnectError",
-        ErrorKind::PoolTimeout => "PoolTimeoutError",
-        ErrorKind::QueryTimeout => "QueryTimeoutError",
-        ErrorKind::LockTimeout => "LockTimeoutError",
-        ErrorKind::Deadlock => "DeadlockError",
-        ErrorKind::Serialization => "SerializationError",
-        ErrorKind::Transaction => "TransactionError",
-        ErrorKind::TransactionBroken => "TransactionBrokenError",
-        ErrorKind::TransactionClosed => "TransactionClosedError",
-        ErrorKind::TransactionRolledBack => "TransactionRolledBackError",
-        ErrorKind::TransactionTimeout => "TransactionTimeoutError",
-        ErrorKind::CommitUnknown => "CommitUnknownError",
-    }
 }
 
 fn build(
@@ -65,7 +35,7 @@ fn build(
 
 /// An engine's error; `query` is the statement's text, without values.
 pub fn from_exec(py: Python<'_>, error: &ExecError, query: Option<&str>) -> PyErr {
-    build(py, class(error.kind), &error.message, |kwargs| {
+    build(py, error.kind.class(), &error.message, |kwargs| {
         kwargs.set_item("sqlstate", error.sqlstate.as_deref())?;
         match &error.code {
             Some(Code::Number(number)) => kwargs.set_item("code", number)?,

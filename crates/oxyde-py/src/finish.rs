@@ -12,6 +12,7 @@ use crate::database::Database;
 use crate::errors;
 use crate::hydrate;
 use crate::loader::Loader;
+use crate::reader::Collected;
 
 pub enum Finish {
     /// Rows through a loader; `sql` for the error.
@@ -20,6 +21,10 @@ pub enum Finish {
     Affected(Arc<str>),
     /// New instances take over what their insert returned.
     Filled(Fill, Arc<str>),
+    /// Rows that were read while they arrived.
+    Collected(Collected, Arc<str>),
+    /// New instances take over what was read while it arrived.
+    FilledFrom(Fill, Collected, Arc<str>),
     /// Rows of raw SQL as dicts.
     Dicts(Arc<str>),
     /// Whether a transaction is still open, after one of its own statements.
@@ -32,11 +37,25 @@ pub enum Finish {
 impl Finish {
     fn sql(&self) -> Option<&str> {
         match self {
-            Self::Rows(_, sql) | Self::Affected(sql) | Self::Filled(_, sql) | Self::Dicts(sql) => {
-                Some(sql)
-            }
+            Self::Rows(_, sql)
+            | Self::Affected(sql)
+            | Self::Filled(_, sql)
+            | Self::Collected(_, sql)
+            | Self::FilledFrom(_, _, sql)
+            | Self::Dicts(sql) => Some(sql),
             Self::Status | Self::Connected(_) | Self::Nothing => None,
         }
+    }
+
+    /// The exception that we made ourselves while the parameters were encoded says more than the engine knows.
+    fn failed(&self, py: Python<'_>, error: &ExecError) -> PyErr {
+        let ours = match self {
+            Self::Collected(collected, _) | Self::FilledFrom(_, collected, _) => {
+                collected.encoding_error()
+            }
+            _ => None,
+        };
+        ours.unwrap_or_else(|| errors::from_exec(py, error, self.sql()))
     }
 
     /// The Python value of an outcome. `gone` tells that nobody waits for rows any more.
@@ -47,7 +66,7 @@ impl Finish {
         status: TxStatus,
         gone: impl FnOnce() -> PyResult<bool>,
     ) -> PyResult<Py<PyAny>> {
-        let outcome = result.map_err(|error| errors::from_exec(py, &error, self.sql()))?;
+        let outcome = result.map_err(|error| self.failed(py, &error))?;
         match self {
             Self::Rows(loader, _) => {
                 if gone()? {
@@ -59,6 +78,16 @@ impl Finish {
             }
             // Even if nobody waits any more: the rows are stored, and the instances say so.
             Self::Filled(fill, _) => fill.apply(py, &outcome.rows).map(|()| py.None()),
+            Self::Collected(collected, _) => {
+                if gone()? {
+                    return Ok(py.None());
+                }
+                collected.take(py).map(|list| list.into_any().unbind())
+            }
+            Self::FilledFrom(fill, collected, _) => {
+                let rows = collected.take(py)?;
+                fill.apply_values(py, &rows).map(|()| py.None())
+            }
             Self::Affected(_) => outcome.affected.into_py_any(py),
             Self::Dicts(_) => {
                 if gone()? {

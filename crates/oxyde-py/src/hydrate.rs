@@ -12,12 +12,87 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::decode::{self, Unreadable};
+use crate::decode::postgres::Decoder;
+use crate::decode::{self, Decoded, Unreadable};
 use crate::errors;
 use crate::loader::{Convert, Kind, Loader, Model, NullRule, Output};
 
 /// Below this many rows the garbage collector is left alone.
 const GC_ROWS: usize = 50;
+
+/// One row as its engine holds it; hydrating is compiled once for each.
+pub trait Row: Copy {
+    fn is_null(self, index: usize) -> bool;
+    /// The value of a column, which belongs to `output`; None for NULL.
+    fn decode<'py>(self, py: Python<'py>, index: usize, output: &Output) -> Decoded<'py>;
+    /// The value of a column as text if it is short, to find the row again.
+    fn brief(self, index: usize) -> Option<String>;
+}
+
+/// A row of packed cells: where its first one is.
+#[derive(Clone, Copy)]
+pub struct CellRow<'a> {
+    pub cells: &'a Cells,
+    pub base: usize,
+}
+
+impl CellRow<'_> {
+    fn cell(&self, index: usize) -> CellRef<'_> {
+        self.cells.get(self.base + index).unwrap_or(CellRef::Null)
+    }
+}
+
+impl Row for CellRow<'_> {
+    fn is_null(self, index: usize) -> bool {
+        matches!(self.cell(index), CellRef::Null)
+    }
+
+    fn decode<'py>(self, py: Python<'py>, index: usize, output: &Output) -> Decoded<'py> {
+        decode::decode(py, self.cell(index), &output.ty)
+    }
+
+    fn brief(self, index: usize) -> Option<String> {
+        match self.cell(index) {
+            CellRef::Int(number) => Some(number.to_string()),
+            CellRef::Text(bytes) if bytes.len() <= 64 => {
+                Some(format!("{:?}", String::from_utf8_lossy(bytes)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A row in PostgreSQL's wire format: the fields, and how each is read.
+#[derive(Clone, Copy)]
+pub struct WireRow<'a> {
+    pub fields: &'a [Option<&'a [u8]>],
+    pub decoders: &'a [Decoder],
+}
+
+impl WireRow<'_> {
+    fn field(&self, index: usize) -> Option<(&[u8], &Decoder)> {
+        let bytes = (*self.fields.get(index)?)?;
+        Some((bytes, self.decoders.get(index)?))
+    }
+}
+
+impl Row for WireRow<'_> {
+    fn is_null(self, index: usize) -> bool {
+        self.field(index).is_none()
+    }
+
+    fn decode<'py>(self, py: Python<'py>, index: usize, _: &Output) -> Decoded<'py> {
+        match self.field(index) {
+            Some((bytes, decoder)) => decoder.decode(py, bytes),
+            None => Ok(py.None().into_bound(py)),
+        }
+    }
+
+    fn brief(self, index: usize) -> Option<String> {
+        let (bytes, decoder) = self.field(index)?;
+        decoder.brief(bytes)
+    }
+}
 
 /// All rows as a list.
 pub fn rows<'py>(py: Python<'py>, loader: &Loader, rows: &Rows) -> PyResult<Bound<'py, PyAny>> {
@@ -32,7 +107,7 @@ pub fn rows<'py>(py: Python<'py>, loader: &Loader, rows: &Rows) -> PyResult<Boun
             ),
         ));
     }
-    let _pause = (count > GC_ROWS).then(GcPause::start);
+    let _pause = GcPause::for_rows(count);
     let Ok(length) = ffi::Py_ssize_t::try_from(count) else {
         return Err(errors::internal(py, "too many rows"));
     };
@@ -40,7 +115,11 @@ pub fn rows<'py>(py: Python<'py>, loader: &Loader, rows: &Rows) -> PyResult<Boun
     // an error the list is dropped with its unset items as NULL, which its deallocator allows.
     let list = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyList_New(length))? };
     for index in 0..count {
-        let item = row(py, loader, &rows.cells, index * rows.width)?;
+        let cells = CellRow {
+            cells: &rows.cells,
+            base: index * rows.width,
+        };
+        let item = row(py, loader, cells)?;
         let Ok(position) = ffi::Py_ssize_t::try_from(index) else {
             break;
         };
@@ -50,30 +129,21 @@ pub fn rows<'py>(py: Python<'py>, loader: &Loader, rows: &Rows) -> PyResult<Boun
     Ok(list)
 }
 
-/// One row, whose first cell is at `base`.
-fn row<'py>(
-    py: Python<'py>,
-    loader: &Loader,
-    cells: &Cells,
-    base: usize,
-) -> PyResult<Bound<'py, PyAny>> {
+/// One row in the loader's form.
+pub fn row<'py, R: Row>(py: Python<'py>, loader: &Loader, row: R) -> PyResult<Bound<'py, PyAny>> {
     match (&loader.model, loader.kind) {
-        (Some(model), _) => instance(py, loader, model, cells, base),
+        (Some(model), _) => instance(py, loader, model, row),
         (None, Kind::Scalar) => match loader.outputs.first() {
-            Some(output) => value(py, loader, output, cells, base, base),
+            Some(output) => value(py, loader, output, row, 0),
             None => Ok(py.None().into_bound(py)),
         },
-        (None, Kind::Tuple) => tuple(py, loader, cells, base),
-        (None, _) => Ok(dict(py, loader, cells, base)?.into_any()),
+        (None, Kind::Tuple) => tuple(py, loader, row),
+        (None, _) => Ok(dict(py, loader, row)?.into_any()),
     }
 }
 
-fn tuple<'py>(
-    py: Python<'py>,
-    loader: &Loader,
-    cells: &Cells,
-    base: usize,
-) -> PyResult<Bound<'py, PyAny>> {
+/// All values of a row, also where the loader makes something else of it.
+pub fn tuple<'py, R: Row>(py: Python<'py>, loader: &Loader, row: R) -> PyResult<Bound<'py, PyAny>> {
     let Ok(width) = ffi::Py_ssize_t::try_from(loader.outputs.len()) else {
         return Err(errors::internal(py, "too many columns"));
     };
@@ -81,24 +151,19 @@ fn tuple<'py>(
     // an error it is dropped with the rest as NULL, which its deallocator allows.
     let tuple = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyTuple_New(width))? };
     for ((index, output), position) in loader.outputs.iter().enumerate().zip(0..) {
-        let item = value(py, loader, output, cells, base, base + index)?;
+        let item = value(py, loader, output, row, index)?;
         // SAFETY: `position` is inside the tuple; the reference to `item` is handed over.
         unsafe { ffi::PyTuple_SetItem(tuple.as_ptr(), position, item.into_ptr()) };
     }
     Ok(tuple)
 }
 
-fn dict<'py>(
-    py: Python<'py>,
-    loader: &Loader,
-    cells: &Cells,
-    base: usize,
-) -> PyResult<Bound<'py, PyDict>> {
+fn dict<'py, R: Row>(py: Python<'py>, loader: &Loader, row: R) -> PyResult<Bound<'py, PyDict>> {
     // SAFETY: copying a live dict: a new reference or NULL with an exception set.
     let dict =
         unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyDict_Copy(loader.template.as_ptr()))? };
     for (index, output) in loader.outputs.iter().enumerate() {
-        let value = value(py, loader, output, cells, base, base + index)?;
+        let value = value(py, loader, output, row, index)?;
         // SAFETY: live dict, key and value; the dict takes its own references.
         if unsafe { ffi::PyDict_SetItem(dict.as_ptr(), output.name.as_ptr(), value.as_ptr()) } != 0
         {
@@ -109,19 +174,18 @@ fn dict<'py>(
     Ok(unsafe { dict.cast_into_unchecked() })
 }
 
-fn instance<'py>(
+fn instance<'py, R: Row>(
     py: Python<'py>,
     loader: &Loader,
     model: &Model,
-    cells: &Cells,
-    base: usize,
+    row: R,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let values = dict(py, loader, cells, base)?;
+    let values = dict(py, loader, row)?;
     if let Some(validate) = &model.validate {
         let made = validate
             .bind(py)
             .call1((values,))
-            .map_err(|error| explained(py, loader, None, cells, base, Some(error)))?;
+            .map_err(|error| explained(py, loader, None, row, Some(error)))?;
         set_slot(
             py,
             model,
@@ -196,24 +260,22 @@ fn set_slot(
     Ok(())
 }
 
-/// The value at `index`, decoded and converted; `base` is where its row begins.
-pub fn value<'py>(
+/// The value at `index`, decoded and converted.
+pub fn value<'py, R: Row>(
     py: Python<'py>,
     loader: &Loader,
     output: &Output,
-    cells: &Cells,
-    base: usize,
+    row: R,
     index: usize,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let cell = cells.get(index).unwrap_or(CellRef::Null);
-    let decoded = match decode::decode(py, cell, &output.ty) {
+    let decoded = match row.decode(py, index, output) {
         Ok(decoded) => decoded,
         Err(Unreadable::Python(error)) => return Err(error),
-        Err(Unreadable::Value(why)) => return Err(refuse(py, loader, output, cells, base, &why)),
+        Err(Unreadable::Value(why)) => return Err(refuse(py, loader, output, row, &why)),
     };
-    let null = matches!(cell, CellRef::Null);
+    let null = row.is_null(index);
     if null && output.null == NullRule::Refuse {
-        return Err(explained(py, loader, Some(output), cells, base, None));
+        return Err(explained(py, loader, Some(output), row, None));
     }
     match &output.convert {
         Convert::None => Ok(decoded),
@@ -221,19 +283,12 @@ pub fn value<'py>(
         Convert::Call(callable) => callable
             .bind(py)
             .call1((decoded,))
-            .map_err(|error| explained(py, loader, Some(output), cells, base, Some(error))),
+            .map_err(|error| explained(py, loader, Some(output), row, Some(error))),
         Convert::Map(members) => match members.bind(py).get_item(&decoded)? {
             Some(member) => Ok(member),
             None => {
                 let error = PyKeyError::new_err((decoded.unbind(),));
-                Err(explained(
-                    py,
-                    loader,
-                    Some(output),
-                    cells,
-                    base,
-                    Some(error),
-                ))
+                Err(explained(py, loader, Some(output), row, Some(error)))
             }
         },
     }
@@ -243,12 +298,11 @@ pub fn value<'py>(
 ///
 /// What it says is the model's business (`explain`): table, key and field, and Pydantic's account of the whole
 /// row as the cause. Interrupts and exits are passed on as they are.
-fn explained(
+fn explained<R: Row>(
     py: Python<'_>,
     loader: &Loader,
     output: Option<&Output>,
-    cells: &Cells,
-    base: usize,
+    row: R,
     error: Option<PyErr>,
 ) -> PyErr {
     let error = match error {
@@ -260,23 +314,15 @@ fn explained(
             return errors::internal(py, "a row without columns was refused");
         };
         // The exception's own text may quote the stored value.
-        let refused = refuse(
-            py,
-            loader,
-            output,
-            cells,
-            base,
-            "it was refused by its converter",
-        );
+        let refused = refuse(py, loader, output, row, "it was refused by its converter");
         refused.set_cause(py, error);
         return refused;
     };
     let account = || {
-        let row = PyDict::new(py);
+        let values = PyDict::new(py);
         for (index, output) in loader.outputs.iter().enumerate() {
-            let cell = cells.get(base + index).unwrap_or(CellRef::Null);
-            match decode::decode(py, cell, &output.ty) {
-                Ok(value) => row.set_item(output.name.bind(py), value)?,
+            match row.decode(py, index, output) {
+                Ok(value) => values.set_item(output.name.bind(py), value)?,
                 Err(Unreadable::Python(error)) => return Err(error),
                 Err(Unreadable::Value(_)) => {}
             }
@@ -284,20 +330,13 @@ fn explained(
         let name = output.map(|output| output.name.bind(py));
         explain
             .bind(py)
-            .call1((row, name, error.map(|error| error.into_value(py))))
+            .call1((values, name, error.map(|error| error.into_value(py))))
     };
     account().map_or_else(|error| error, PyErr::from_value)
 }
 
-fn refuse(
-    py: Python<'_>,
-    loader: &Loader,
-    output: &Output,
-    cells: &Cells,
-    base: usize,
-    why: &str,
-) -> PyErr {
-    let at = identity(py, loader, cells, base);
+fn refuse<R: Row>(py: Python<'_>, loader: &Loader, output: &Output, row: R, why: &str) -> PyErr {
+    let at = identity(loader, row);
     errors::data_error(
         py,
         &format!(
@@ -309,15 +348,9 @@ fn refuse(
 }
 
 /// ` (id=5)`: the first column of the row when it is a short value, to find the row again.
-fn identity(_py: Python<'_>, loader: &Loader, cells: &Cells, base: usize) -> String {
-    let Some(first) = loader.outputs.first() else {
-        return String::new();
-    };
-    match cells.get(base) {
-        Some(CellRef::Int(number)) => format!(" ({}={number})", first.name),
-        Some(CellRef::Text(bytes)) if bytes.len() <= 64 => {
-            format!(" ({}={:?})", first.name, String::from_utf8_lossy(bytes))
-        }
+fn identity<R: Row>(loader: &Loader, row: R) -> String {
+    match (loader.outputs.first(), row.brief(0)) {
+        (Some(first), Some(value)) => format!(" ({}={value})", first.name),
         _ => String::new(),
     }
 }
@@ -326,12 +359,16 @@ fn identity(_py: Python<'_>, loader: &Loader, cells: &Cells, base: usize) -> Str
 ///
 /// Counted per process, because a converter may let another thread run: the first pause stops the collector
 /// if it was running, the last one starts it again. Never held across an await.
-struct GcPause;
+pub struct GcPause;
 
 static PAUSES: AtomicUsize = AtomicUsize::new(0);
 static RESUME: AtomicUsize = AtomicUsize::new(0);
 
 impl GcPause {
+    pub fn for_rows(count: usize) -> Option<Self> {
+        (count > GC_ROWS).then(Self::start)
+    }
+
     fn start() -> Self {
         if PAUSES.fetch_add(1, Ordering::SeqCst) == 0 {
             // SAFETY: called with the GIL held; answers whether the collector was enabled.

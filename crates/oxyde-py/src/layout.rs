@@ -9,11 +9,11 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::OnceLock;
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyOverflowError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyDict, PyType};
 
 /// The start of CPython's `PyDateTime_CAPI` (Include/datetime.h), as far as it is used here.
 #[repr(C)]
@@ -233,12 +233,26 @@ pub fn new_time<'py>(py: Python<'py>, s: &Stamp) -> PyResult<Bound<'py, PyAny>> 
     })
 }
 
-pub fn new_timedelta<'py>(py: Python<'py>, micros: i64) -> PyResult<Bound<'py, PyAny>> {
-    const DAY: i64 = 86_400_000_000;
+/// A time of day so many seconds east of UTC.
+pub fn new_time_at<'py>(py: Python<'py>, s: &Stamp, east: i64) -> PyResult<Bound<'py, PyAny>> {
+    let module = py.import(intern!(py, "datetime"))?;
+    let shift = new_timedelta(py, east.saturating_mul(1_000_000))?;
+    let zone = module.getattr(intern!(py, "timezone"))?.call1((shift,))?;
+    let clock = new_time(py, s)?;
+    let kwargs = PyDict::new(py);
+    kwargs.set_item(intern!(py, "tzinfo"), zone)?;
+    clock.call_method(intern!(py, "replace"), (), Some(&kwargs))
+}
+
+/// Longer than 64 bits of microseconds, as an interval may be, is still no more than Python has days for.
+pub fn new_timedelta<'py>(py: Python<'py>, micros: impl Into<i128>) -> PyResult<Bound<'py, PyAny>> {
+    const DAY: i128 = 86_400_000_000;
+    let micros = micros.into();
     let capi = layout()?.capi;
     let rest = micros.rem_euclid(DAY);
-    let part =
-        |v: i64| c_int::try_from(v).map_err(|_| PyRuntimeError::new_err("timedelta out of range"));
+    let part = |v: i128| {
+        c_int::try_from(v).map_err(|_| PyOverflowError::new_err("timedelta out of range"))
+    };
     let (days, seconds, micros) = (
         part(micros.div_euclid(DAY))?,
         part(rest / 1_000_000)?,

@@ -6,13 +6,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use oxyde_exec::{CancelFlag, Sink};
+use oxyde_exec::{CancelFlag, LoopId, Sink};
 use pyo3::prelude::*;
 
-use crate::completion;
 use crate::config;
 use crate::database::Database;
+use crate::deadlines::Limit;
 use crate::finish::Finish;
+use crate::hubs;
+use crate::lifecycle;
 
 #[pyclass(frozen, module = "oxyde_core._core")]
 pub struct Lease {
@@ -22,7 +24,10 @@ pub struct Lease {
 
 impl Lease {
     fn submit(&self, py: Python<'_>, start: impl FnOnce(Sink)) -> PyResult<Py<PyAny>> {
-        self.database.get().submit(py, Finish::Status, None, start)
+        let start = |_: LoopId, sink| start(sink);
+        self.database
+            .get()
+            .submit(py, Finish::Status, None, None, start)
     }
 }
 
@@ -36,14 +41,19 @@ impl Lease {
             .transpose()?
             .map(|wait| Instant::now() + wait);
         let database = self.database.get();
-        completion::hub(py)?.get().adopt(&self.inner);
+        hubs::hub(py)?.get().adopt(&self.inner);
         let flag = Arc::new(CancelFlag::new());
         let acquire = [database.acquire_deadline(), deadline]
             .into_iter()
             .flatten()
             .min();
-        database.submit(py, Finish::Status, Some(Arc::clone(&flag)), |sink| {
-            self.inner.begin(flag, acquire, deadline, sink);
+        let stop = Some(Arc::clone(&flag));
+        let limit = deadline.map(|deadline| Limit {
+            deadline,
+            harmless: true,
+        });
+        database.submit(py, Finish::Status, stop, limit, |loop_id, sink| {
+            self.inner.begin_on(loop_id, flag, acquire, deadline, sink);
         })
     }
 
@@ -85,6 +95,7 @@ impl Lease {
 
     /// Rolls back and frees the connection, now or as soon as running work has ended.
     fn abandon(&self, py: Python<'_>) {
-        py.detach(|| self.inner.abandon());
+        let _stay = lifecycle::stay(py);
+        hubs::call(py, || py.detach(|| self.inner.abandon()));
     }
 }

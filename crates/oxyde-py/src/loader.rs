@@ -4,6 +4,9 @@
 //! cached plan never keeps a class alive. Everything a row needs is looked up here when the loader is made;
 //! per row there is one allocation, one copied dict, and one decoded value per column (see [`crate::hydrate`]).
 
+use std::sync::{Arc, Mutex};
+
+use oxyde_exec::query::Column;
 use oxyde_sql::SqlType;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -11,7 +14,13 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFrozenSet, PyString, PyTuple, PyType};
 
+use crate::completion::lock;
 use crate::contract;
+use crate::decode::postgres::{Decoder, Wanted};
+use crate::errors;
+
+/// Results whose decoders are kept: one statement has a list of columns on each connection.
+const KEPT: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -79,6 +88,55 @@ pub struct Loader {
     /// Makes the error for a row that was refused: called with the decoded row, the field's name or None, and the
     /// exception or None (NULL where there is none).
     pub explain: Option<Py<PyAny>>,
+    /// How the columns of a server's results are read, latest last.
+    decoders: Mutex<Vec<Known>>,
+}
+
+/// The columns of a result and how they are read.
+type Known = (Arc<[Column]>, Arc<[Decoder]>);
+
+impl Loader {
+    /// How these columns are read. Chosen once; afterwards found by the list that the engine keeps of them.
+    pub fn decoders(&self, py: Python<'_>, columns: &Arc<[Column]>) -> PyResult<Arc<[Decoder]>> {
+        let mut known = lock(&self.decoders);
+        if let Some((_, found)) = known.iter().find(|(list, _)| Arc::ptr_eq(list, columns)) {
+            return Ok(Arc::clone(found));
+        }
+        if columns.len() != self.outputs.len() {
+            return Err(errors::internal(
+                py,
+                &format!(
+                    "{} columns came back where {} were asked for",
+                    columns.len(),
+                    self.outputs.len()
+                ),
+            ));
+        }
+        let same = |decoders: &[Decoder]| {
+            let mut pairs = decoders.iter().zip(columns.iter());
+            pairs.all(|(decoder, column)| {
+                decoder.oid == column.type_oid && decoder.binary == column.binary
+            })
+        };
+        let alike = known.iter().find(|(_, decoders)| same(decoders));
+        let decoders = match alike {
+            Some((_, decoders)) => Arc::clone(decoders),
+            None => self
+                .outputs
+                .iter()
+                .zip(columns.iter())
+                .map(|(output, column)| {
+                    let wanted = Wanted::Field(output.ty.clone());
+                    Decoder::new(column.type_oid, column.binary, wanted)
+                })
+                .collect(),
+        };
+        if known.len() >= KEPT {
+            known.remove(0);
+        }
+        known.push((Arc::clone(columns), Arc::clone(&decoders)));
+        Ok(decoders)
+    }
 }
 
 #[pymethods]
@@ -133,6 +191,7 @@ impl Loader {
             template: template.unbind(),
             model,
             explain,
+            decoders: Mutex::new(Vec::new()),
         })
     }
 

@@ -9,6 +9,8 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::completion::lock;
+use crate::hubs;
+use crate::lifecycle;
 
 enum State {
     /// A future that the loop's hub completes.
@@ -96,7 +98,8 @@ impl Pending {
     /// Asks the engine to stop. The work still ends by itself, on the engine, and frees its connection.
     fn cancel(&self, py: Python<'_>) {
         if let Some(stop) = &self.stop {
-            py.detach(|| stop.now());
+            let _stay = lifecycle::stay(py);
+            hubs::call(py, || py.detach(|| stop.now()));
         }
     }
 

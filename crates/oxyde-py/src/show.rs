@@ -38,7 +38,7 @@ pub fn compile_sql<'py>(
 ) -> PyResult<(String, Bound<'py, PyList>)> {
     let py = shape.py();
     let (dialect, version) = target(dialect, version)?;
-    let statement = cache::compile_once(shape, dialect, version)?;
+    let statement = cache::compile_once(shape, (dialect, version).into())?;
     let list = PyList::empty(py);
     if dialect == Dialect::Sqlite {
         let mut cells = Cells::new();
@@ -78,7 +78,7 @@ pub fn create_ddl(
     version: Option<VersionTuple>,
 ) -> PyResult<Vec<String>> {
     let (dialect, version) = target(dialect, version)?;
-    create_statements(&parse(document)?, dialect, version)
+    create_statements(&parse(document)?, (dialect, version))
         .map_err(|error| errors::from_compile(py, &error))
 }
 
@@ -92,11 +92,11 @@ pub fn drop_ddl(
     version: Option<VersionTuple>,
 ) -> PyResult<Vec<String>> {
     let (dialect, version) = target(dialect, version)?;
-    drop_statements(&parse(document)?, dialect, version)
+    drop_statements(&parse(document)?, (dialect, version))
         .map_err(|error| errors::from_compile(py, &error))
 }
 
-fn parse(document: &str) -> PyResult<SchemaDoc> {
+pub fn parse(document: &str) -> PyResult<SchemaDoc> {
     serde_json::from_str(document)
         .map_err(|error| PyValueError::new_err(format!("schema document: {error}")))
 }

@@ -29,16 +29,26 @@ pub fn register_table(
     schema: Option<String>,
     columns: &Bound<'_, PyTuple>,
 ) -> PyResult<()> {
-    type Row<'py> = (String, String, Bound<'py, PyAny>, bool, bool, bool, bool);
+    type Row<'py> = (
+        String,
+        String,
+        Bound<'py, PyAny>,
+        bool,
+        bool,
+        bool,
+        bool,
+        Option<String>,
+    );
     let mut list = Vec::with_capacity(columns.len());
     for column in columns {
-        let (field, name, ty, nullable, primary_key, auto, generated): Row<'_> =
+        let (field, name, ty, nullable, primary_key, auto, generated, db_type): Row<'_> =
             column.extract()?;
         let ty = contract::sql_type(&ty)?;
         list.push(Column {
             field,
             name,
             ty,
+            db_type,
             nullable,
             primary_key,
             auto,

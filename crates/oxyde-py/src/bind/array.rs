@@ -1,5 +1,7 @@
-//! `list` of scalars → a JSON array as TEXT, its items in the form their own column would have (bytes as
-//! hexadecimal digits). Also the form of every `in` list.
+//! `list` of scalars → SQLite: a JSON array as TEXT, its items in the form their own column would have (bytes as
+//! hexadecimal digits); PostgreSQL: an array. Also the form of every `in` list.
+//!
+//! Lists of lists are arrays of more dimensions there, which have the same number of items everywhere.
 
 use oxyde_exec::cells::{CellRef, Cells};
 use oxyde_sql::SqlType;
@@ -8,7 +10,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PyList, PySet, PyTuple};
 use serde_json::Value;
 
-use super::Target;
+use super::{Target, wire};
+
+/// OID of text.
+pub const TEXT: u32 = 25;
 
 pub fn sqlite(
     value: &Bound<'_, PyAny>,
@@ -16,13 +21,7 @@ pub fn sqlite(
     target: Target<'_>,
     out: &mut Cells,
 ) -> PyResult<()> {
-    let known = value.is_instance_of::<PyList>()
-        || value.is_instance_of::<PyTuple>()
-        || value.is_instance_of::<PySet>()
-        || value.is_instance_of::<PyFrozenSet>();
-    if !known {
-        return Err(target.wrong_type(value, "list"));
-    }
+    check(value, target)?;
     let mut text = String::from("[");
     let mut cells = Cells::new();
     for element in value.try_iter()? {
@@ -36,6 +35,259 @@ pub fn sqlite(
     text.push(']');
     out.push_text(&text);
     Ok(())
+}
+
+fn check(value: &Bound<'_, PyAny>, target: Target<'_>) -> PyResult<()> {
+    if is_list(value) {
+        return Ok(());
+    }
+    Err(target.wrong_type(value, "list"))
+}
+
+pub fn is_list(value: &Bound<'_, PyAny>) -> bool {
+    value.is_instance_of::<PyList>()
+        || value.is_instance_of::<PyTuple>()
+        || value.is_instance_of::<PySet>()
+        || value.is_instance_of::<PyFrozenSet>()
+}
+
+/// The array's own type decides between binary and text: of an enum's array only the server knows the OID.
+pub fn postgres(
+    value: &Bound<'_, PyAny>,
+    item: &SqlType,
+    target: Target<'_>,
+    out: &mut Vec<u8>,
+) -> PyResult<()> {
+    let (leaf, depth) = leaf(item);
+    match leaf.pg_oid() {
+        None => text(value, item, target, out),
+        Some(oid) => binary(value, oid, depth, target, out, &mut |element, out| {
+            super::value_of(element, leaf, Transform::None, false, target, out)
+        }),
+    }
+}
+
+/// What the innermost items are, and in how many lists.
+fn leaf(item: &SqlType) -> (&SqlType, usize) {
+    let mut depth = 1;
+    let mut leaf = item;
+    while let SqlType::Array(inner) = leaf {
+        leaf = inner;
+        depth += 1;
+    }
+    (leaf, depth)
+}
+
+/// Appends an item with its length, or NULL.
+type Element<'a> = dyn FnMut(&Bound<'_, PyAny>, &mut Vec<u8>) -> PyResult<()> + 'a;
+
+/// Number of dimensions, whether there are NULLs, OID of the items; for each dimension length and first index; items.
+pub fn binary(
+    value: &Bound<'_, PyAny>,
+    oid: u32,
+    depth: usize,
+    target: Target<'_>,
+    out: &mut Vec<u8>,
+    element: &mut Element<'_>,
+) -> PyResult<()> {
+    check(value, target)?;
+    let mut shape = Shape {
+        lengths: vec![None; depth],
+        nulls: false,
+    };
+    if depth == 1 {
+        // Nearly all arrays: the header is known at once, and the items follow it.
+        let length = length(value, target)?;
+        header(out, oid, &[length]);
+        let flags = out.len() - if length == 0 { 8 } else { 16 };
+        let mut seen = 0;
+        for item in value.try_iter()? {
+            let item = item?;
+            shape.nulls |= item.is_none();
+            element(&item, out)?;
+            seen += 1;
+        }
+        if seen != length {
+            return Err(target.refuse(value.py(), "the list changed while it was read"));
+        }
+        wire::patch(out, flags, i32::from(shape.nulls));
+        return Ok(());
+    }
+    let mut items = Vec::new();
+    shape.walk(value, 0, target, &mut items, element)?;
+    let lengths: Vec<i32> = shape
+        .lengths
+        .iter()
+        .map(|length| length.unwrap_or(0))
+        .collect();
+    if lengths.first() == Some(&0) {
+        header(out, oid, &[0]);
+        return Ok(());
+    }
+    if lengths.contains(&0) {
+        return Err(target.refuse(
+            value.py(),
+            "PostgreSQL has no array of empty lists: it would become an empty list",
+        ));
+    }
+    let at = out.len();
+    header(out, oid, &lengths);
+    wire::patch(out, at + 4, i32::from(shape.nulls));
+    out.extend_from_slice(&items);
+    Ok(())
+}
+
+fn length(value: &Bound<'_, PyAny>, target: Target<'_>) -> PyResult<i32> {
+    i32::try_from(value.len()?).map_err(|_| target.refuse(value.py(), "the list is too long"))
+}
+
+/// One dimension of length 0 is an array without dimensions.
+pub fn header(out: &mut Vec<u8>, oid: u32, lengths: &[i32]) {
+    let lengths = if lengths == [0] { &[] } else { lengths };
+    let dimensions = i32::try_from(lengths.len()).unwrap_or(i32::MAX);
+    out.extend_from_slice(&dimensions.to_be_bytes());
+    out.extend_from_slice(&0i32.to_be_bytes());
+    out.extend_from_slice(&oid.to_be_bytes());
+    for length in lengths {
+        out.extend_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(&1i32.to_be_bytes());
+    }
+}
+
+/// What is known about an array of more dimensions while its items are read.
+struct Shape {
+    lengths: Vec<Option<i32>>,
+    nulls: bool,
+}
+
+impl Shape {
+    fn walk(
+        &mut self,
+        value: &Bound<'_, PyAny>,
+        level: usize,
+        target: Target<'_>,
+        out: &mut Vec<u8>,
+        element: &mut Element<'_>,
+    ) -> PyResult<()> {
+        if value.is_none() {
+            return Err(target.refuse(
+                value.py(),
+                "PostgreSQL has no array in which None stands for a list",
+            ));
+        }
+        check(value, target)?;
+        let length = length(value, target)?;
+        let innermost = level + 1 >= self.lengths.len();
+        match self.lengths.get_mut(level) {
+            Some(Some(before)) if *before != length => {
+                return Err(target.refuse(
+                    value.py(),
+                    "PostgreSQL has no array whose lists are of different lengths",
+                ));
+            }
+            Some(known) => *known = Some(length),
+            None => {}
+        }
+        let mut seen = 0;
+        for item in value.try_iter()? {
+            let item = item?;
+            if innermost {
+                self.nulls |= item.is_none();
+                element(&item, out)?;
+            } else {
+                self.walk(&item, level + 1, target, out, element)?;
+            }
+            seen += 1;
+        }
+        if seen != length {
+            return Err(target.refuse(value.py(), "the list changed while it was read"));
+        }
+        Ok(())
+    }
+}
+
+/// An array of texts, each the text of an item, which the statement casts to what it is.
+pub fn texts(
+    value: &Bound<'_, PyAny>,
+    list: &SqlType,
+    target: Target<'_>,
+    out: &mut Vec<u8>,
+) -> PyResult<()> {
+    let SqlType::Array(item) = list else {
+        return Err(target.wrong_type(value, list.kind()));
+    };
+    binary(value, TEXT, 1, target, out, &mut |element, out| {
+        text_item(element, item, target, out)
+    })
+}
+
+/// One item of an array of texts.
+pub fn text_item(
+    element: &Bound<'_, PyAny>,
+    item: &SqlType,
+    target: Target<'_>,
+    out: &mut Vec<u8>,
+) -> PyResult<()> {
+    if element.is_none() {
+        wire::null(out);
+        return Ok(());
+    }
+    wire::framed(element.py(), target, out, |out| {
+        super::plain::postgres(element, item, Transform::None, target, out)
+    })
+}
+
+/// `{"a","b",NULL}`: for items of which only the server knows what they are.
+pub fn text(
+    value: &Bound<'_, PyAny>,
+    item: &SqlType,
+    target: Target<'_>,
+    out: &mut Vec<u8>,
+) -> PyResult<()> {
+    braces(value, target, out, &mut |element, out| match item {
+        SqlType::Array(inner) => text(element, inner, target, out),
+        _ => {
+            let mut plain = Vec::new();
+            super::plain::postgres(element, item, Transform::None, target, &mut plain)?;
+            quote(&plain, out);
+            Ok(())
+        }
+    })
+}
+
+/// The server finds ragged lists by itself, and the order of its complaints is as good as ours.
+pub fn braces(
+    value: &Bound<'_, PyAny>,
+    target: Target<'_>,
+    out: &mut Vec<u8>,
+    element: &mut Element<'_>,
+) -> PyResult<()> {
+    check(value, target)?;
+    out.push(b'{');
+    for (index, item) in value.try_iter()?.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        let item = item?;
+        if item.is_none() {
+            out.extend_from_slice(b"NULL");
+        } else {
+            element(&item, out)?;
+        }
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+pub fn quote(plain: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for byte in plain {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(*byte);
+    }
+    out.push(b'"');
 }
 
 fn push_json(cell: Option<CellRef<'_>>, item: &SqlType, out: &mut String) {
@@ -63,6 +315,6 @@ fn push_json(cell: Option<CellRef<'_>>, item: &SqlType, out: &mut String) {
     }
 }
 
-fn digit(nibble: u8) -> char {
+pub fn digit(nibble: u8) -> char {
     char::from_digit(nibble.into(), 16).unwrap_or('0')
 }

@@ -1,4 +1,4 @@
-//! `bool` → INTEGER 0 or 1.
+//! `bool` → SQLite: INTEGER 0 or 1; PostgreSQL: one byte.
 
 use oxyde_exec::cells::Cells;
 use pyo3::prelude::*;
@@ -7,9 +7,18 @@ use pyo3::types::PyBool;
 use super::Target;
 
 pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> PyResult<()> {
-    let Ok(flag) = value.cast::<PyBool>() else {
-        return Err(target.wrong_type(value, "bool"));
-    };
-    out.push_int(i64::from(flag.is_true()));
+    out.push_int(i64::from(checked(value, target)?));
     Ok(())
+}
+
+pub fn postgres(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Vec<u8>) -> PyResult<()> {
+    out.push(u8::from(checked(value, target)?));
+    Ok(())
+}
+
+pub fn checked(value: &Bound<'_, PyAny>, target: Target<'_>) -> PyResult<bool> {
+    match value.cast::<PyBool>() {
+        Ok(flag) => Ok(flag.is_true()),
+        Err(_) => Err(target.wrong_type(value, "bool")),
+    }
 }

@@ -1,4 +1,4 @@
-//! `bytes` (also bytearray and memoryview) → BLOB.
+//! `bytes` (also bytearray and memoryview) → SQLite: BLOB; PostgreSQL: bytea, as they are.
 
 use oxyde_exec::cells::Cells;
 use pyo3::prelude::*;
@@ -7,13 +7,25 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 use super::Target;
 
 pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> PyResult<()> {
+    out.push_blob(checked(value, target)?.as_bytes());
+    Ok(())
+}
+
+pub fn postgres(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Vec<u8>) -> PyResult<()> {
+    out.extend_from_slice(checked(value, target)?.as_bytes());
+    Ok(())
+}
+
+pub fn checked<'py>(
+    value: &Bound<'py, PyAny>,
+    target: Target<'_>,
+) -> PyResult<Bound<'py, PyBytes>> {
     if let Ok(bytes) = value.cast::<PyBytes>() {
-        out.push_blob(bytes.as_bytes());
+        Ok(bytes.clone())
     } else if value.is_instance_of::<PyByteArray>() || value.is_instance_of::<PyMemoryView>() {
         let copy = value.py().get_type::<PyBytes>().call1((value,))?;
-        out.push_blob(copy.cast::<PyBytes>()?.as_bytes());
+        Ok(copy.cast_into::<PyBytes>()?)
     } else {
-        return Err(target.wrong_type(value, "bytes"));
+        Err(target.wrong_type(value, "bytes"))
     }
-    Ok(())
 }

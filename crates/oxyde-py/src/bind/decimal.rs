@@ -1,4 +1,4 @@
-//! `Decimal` → TEXT in one canonical form per value, so that `=`, IN, UNIQUE and GROUP BY are plain text:
+//! `Decimal` → SQLite: TEXT; PostgreSQL: numeric, digits to the base of 10,000. One canonical form per value, so that `=`, IN, UNIQUE and GROUP BY are plain text:
 //! no exponent, no trailing zeros — or exactly the declared scale (`1.5` in NUMERIC(10, 2) is `1.50`).
 
 use oxyde_exec::cells::Cells;
@@ -19,6 +19,28 @@ pub fn sqlite(
     target: Target<'_>,
     out: &mut Cells,
 ) -> PyResult<()> {
+    out.push_text(&checked(value, precision, scale, target)?);
+    Ok(())
+}
+
+pub fn postgres(
+    value: &Bound<'_, PyAny>,
+    precision: Option<u16>,
+    scale: Option<u16>,
+    target: Target<'_>,
+    out: &mut Vec<u8>,
+) -> PyResult<()> {
+    let text = checked(value, precision, scale, target)?;
+    write_numeric(&text, out).map_err(|why| target.refuse(value.py(), why))
+}
+
+/// The canonical text of a value, which is a Decimal or an int.
+pub fn checked(
+    value: &Bound<'_, PyAny>,
+    precision: Option<u16>,
+    scale: Option<u16>,
+    target: Target<'_>,
+) -> PyResult<String> {
     let py = value.py();
     let plain_int = value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>();
     if !plain_int && !value.is_instance(layout::decimal_type(py)?)? {
@@ -26,13 +48,63 @@ pub fn sqlite(
     }
     let text = value.call_method0(intern!(py, "__str__"))?;
     let text = text.cast::<PyString>()?.to_str()?;
-    match canonical(text, precision, scale, target.stored) {
-        Ok(canonical) => {
-            out.push_text(&canonical);
-            Ok(())
-        }
-        Err(why) => Err(target.refuse(py, &why)),
+    canonical(text, precision, scale, target.stored).map_err(|why| target.refuse(py, &why))
+}
+
+/// PostgreSQL's numeric: number of digits, weight of the first one, sign, digits after the point, digits.
+pub fn write_numeric(canonical: &str, out: &mut Vec<u8>) -> Result<(), &'static str> {
+    const TOO_LONG: &str =
+        "the decimal has more than 131,072 digits before the point or 16,383 after it";
+    let (sign, digits) = match canonical.strip_prefix('-') {
+        Some(rest) => (0x4000u16, rest),
+        None => (0, canonical),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let whole = whole.trim_start_matches('0');
+    let places = u16::try_from(fraction.len())
+        .ok()
+        .filter(|places| *places <= 16_383)
+        .ok_or(TOO_LONG)?;
+    if whole.len() > 131_072 {
+        return Err(TOO_LONG);
     }
+    // Groups of four, counted from the point in both directions.
+    let head = whole.len() % 4;
+    let groups = whole.len().div_ceil(4);
+    let mut numbers: Vec<u16> = Vec::with_capacity(groups + fraction.len().div_ceil(4));
+    let (first, rest) = whole.as_bytes().split_at(head);
+    if head > 0 {
+        numbers.push(group(first, head));
+    }
+    numbers.extend(rest.chunks(4).map(|four| group(four, 4)));
+    numbers.extend(fraction.as_bytes().chunks(4).map(|four| group(four, 4)));
+    let leading = numbers.iter().take_while(|number| **number == 0).count();
+    while numbers.last() == Some(&0) {
+        numbers.pop();
+    }
+    let numbers = numbers.get(leading..).unwrap_or_default();
+    let weight = match numbers {
+        [] => 0,
+        _ => i64::try_from(groups).unwrap_or(i64::MAX) - 1 - i64::try_from(leading).unwrap_or(0),
+    };
+    let count = u16::try_from(numbers.len()).map_err(|_| TOO_LONG)?;
+    let weight = i16::try_from(weight).map_err(|_| TOO_LONG)?;
+    out.extend_from_slice(&count.to_be_bytes());
+    out.extend_from_slice(&weight.to_be_bytes());
+    out.extend_from_slice(&sign.to_be_bytes());
+    out.extend_from_slice(&places.to_be_bytes());
+    for number in numbers {
+        out.extend_from_slice(&number.to_be_bytes());
+    }
+    Ok(())
+}
+
+/// Up to four digits as one; what is missing behind them are zeros.
+fn group(digits: &[u8], width: usize) -> u16 {
+    let number = digits
+        .iter()
+        .fold(0u16, |number, digit| number * 10 + u16::from(digit & 15));
+    (digits.len()..width).fold(number, |number, _| number * 10)
 }
 
 /// The canonical text of Python's `str(Decimal)`; the error says what does not fit.
@@ -146,9 +218,37 @@ impl<'a> Parts<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use super::canonical;
+    use super::{canonical, write_numeric};
+
+    /// `SELECT encode(numeric_send(text::numeric), 'hex')`
+    pub const NUMERICS: &[(&str, &str)] = &[
+        ("0", "0000000000000000"),
+        ("0.00", "0000000000000002"),
+        ("1", "00010000000000000001"),
+        ("-1", "00010000400000000001"),
+        ("9999", "0001000000000000270f"),
+        ("10000", "00010001000000000001"),
+        ("10001", "000200010000000000010001"),
+        ("1.50", "000200000000000200011388"),
+        ("-0.5", "0001ffff400000011388"),
+        ("0.0001", "0001ffff000000040001"),
+        ("0.00001", "0001fffe0000000503e8"),
+        ("0.00000001", "0001fffe000000080001"),
+        (
+            "123456789.987654321",
+            "0006000200000009000109291a852694153803e8",
+        ),
+        ("100000000", "00010002000000000001"),
+        ("10000.0001", "0003000100000004000100000001"),
+        ("-0.00012", "0002ffff40000005000107d0"),
+        (
+            "99999999999999999999999999999.9999999999",
+            "000b00070000000a0009270f270f270f270f270f270f270f270f270f26ac",
+        ),
+        ("40000000", "00010001000000000fa0"),
+    ];
 
     #[test]
     fn one_text_per_value() {
@@ -182,6 +282,22 @@ mod tests {
             "12345678.00"
         );
         assert_eq!(canonical("0.5", Some(2), Some(2), true).unwrap(), "0.50");
+    }
+
+    #[test]
+    fn the_bytes_of_the_server() {
+        let hex = |text: &str| {
+            let mut out = Vec::new();
+            write_numeric(text, &mut out).unwrap();
+            out.iter().map(|b| format!("{b:02x}")).collect::<String>()
+        };
+        for (text, bytes) in NUMERICS {
+            assert_eq!(hex(text), *bytes, "{text}");
+        }
+        let longest = format!("{}.{}", "9".repeat(131_072), "9".repeat(16_383));
+        assert!(write_numeric(&longest, &mut Vec::new()).is_ok());
+        assert!(write_numeric(&format!("9{longest}"), &mut Vec::new()).is_err());
+        assert!(write_numeric(&format!("{longest}9"), &mut Vec::new()).is_err());
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! `int` → INTEGER. SQLite keeps up to 64 bits, so the range of the declared type is checked here.
+//! `int` → SQLite: INTEGER; PostgreSQL: int2, int4 or int8.
+//!
+//! SQLite keeps up to 64 bits in any column, so the range of the declared type is checked here.
 
 use oxyde_exec::cells::Cells;
 use pyo3::ffi;
@@ -14,6 +16,33 @@ pub fn sqlite(
     target: Target<'_>,
     out: &mut Cells,
 ) -> PyResult<()> {
+    out.push_int(checked(value, min, max, target)?);
+    Ok(())
+}
+
+pub fn small(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Vec<u8>) -> PyResult<()> {
+    let number = checked(value, i16::MIN.into(), i16::MAX.into(), target)?;
+    // The range has been checked.
+    let number = i16::try_from(number).unwrap_or_default();
+    out.extend_from_slice(&number.to_be_bytes());
+    Ok(())
+}
+
+pub fn normal(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Vec<u8>) -> PyResult<()> {
+    let number = checked(value, i32::MIN.into(), i32::MAX.into(), target)?;
+    // The range has been checked.
+    let number = i32::try_from(number).unwrap_or_default();
+    out.extend_from_slice(&number.to_be_bytes());
+    Ok(())
+}
+
+pub fn big(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Vec<u8>) -> PyResult<()> {
+    let number = checked(value, i64::MIN, i64::MAX, target)?;
+    out.extend_from_slice(&number.to_be_bytes());
+    Ok(())
+}
+
+pub fn checked(value: &Bound<'_, PyAny>, min: i64, max: i64, target: Target<'_>) -> PyResult<i64> {
     if !value.is_instance_of::<PyInt>() {
         return Err(target.wrong_type(value, "int"));
     }
@@ -26,6 +55,5 @@ pub fn sqlite(
             &format!("the integer is outside of the column's range {min} … {max}"),
         ));
     }
-    out.push_int(number);
-    Ok(())
+    Ok(number)
 }

@@ -1,29 +1,33 @@
 //! Python values → wire values, one file per type.
 //!
-//! [`encode`] is the only door: the slot's [`SqlType`] decides, never the Python type, so that one SQL text
+//! [`encode`] (SQLite) and [`postgres`] are the only doors: the slot's [`SqlType`] decides, never the Python type, so that one SQL text
 //! always gets one kind of value. What a column cannot hold is a `DataError` here, before anything is sent.
 
-mod array;
-mod boolean;
-mod bytes;
-mod date;
-mod decimal;
-mod duration;
+pub mod array;
+pub mod boolean;
+pub mod bytes;
+pub mod date;
+pub mod decimal;
+pub mod duration;
 mod enumeration;
-mod float;
-mod integer;
-mod json;
+pub mod float;
+pub mod growing;
+pub mod integer;
+pub mod json;
 pub mod natural;
-mod text;
-mod time;
-mod timestamp;
-mod uuid;
+pub mod plain;
+pub mod text;
+pub mod time;
+pub mod timestamp;
+pub mod uuid;
+pub mod wire;
 
 use oxyde_exec::cells::Cells;
-use oxyde_sql::SqlType;
-use oxyde_sql::Transform;
+use oxyde_exec::query::{Encoded, Formats};
+use oxyde_sql::{BindSlot, SqlType, Transform};
 use pyo3::prelude::*;
 
+use crate::contract::Notation;
 use crate::errors;
 
 /// What is known about the place a value goes to.
@@ -33,6 +37,8 @@ pub struct Target<'a> {
     pub label: &'a str,
     /// A value to be stored must fit the column's scale; one that is only compared need not.
     pub stored: bool,
+    /// What the column makes of text.
+    pub notation: Notation,
 }
 
 impl Target<'_> {
@@ -84,4 +90,89 @@ pub fn encode(
         SqlType::Enum(_) => enumeration::sqlite(value, target, out),
         SqlType::Array(item) => array::sqlite(value, item, target, out),
     }
+}
+
+/// The parameters of one statement for PostgreSQL.
+pub fn encoded(
+    py: Python<'_>,
+    count: usize,
+    formats: Formats,
+    values: Vec<u8>,
+) -> PyResult<Encoded> {
+    let Ok(count) = u16::try_from(count) else {
+        return Err(errors::data_error(
+            py,
+            &format!("the statement has {count} parameters; PostgreSQL takes up to 65535"),
+            "",
+        ));
+    };
+    if values.len() > wire::MAX_MESSAGE {
+        return Err(errors::data_error(
+            py,
+            "the parameters of the statement are larger than 1 GiB, which PostgreSQL refuses",
+            "",
+        ));
+    }
+    Ok(Encoded {
+        count,
+        formats,
+        values,
+    })
+}
+
+/// Appends one value for PostgreSQL: a 32-bit length and the value in the form that its slot declares.
+pub fn postgres(
+    value: &Bound<'_, PyAny>,
+    slot: &BindSlot,
+    target: Target<'_>,
+    out: &mut Vec<u8>,
+) -> PyResult<()> {
+    if slot.texts && !value.is_none() {
+        return wire::framed(value.py(), target, out, |out| {
+            array::texts(value, &slot.ty, target, out)
+        });
+    }
+    value_of(value, &slot.ty, slot.transform, slot.verbatim, target, out)
+}
+
+/// Appends one value as its type has it: in binary or, if `verbatim`, as text for the server to read as whatever the
+/// column is.
+pub fn value_of(
+    value: &Bound<'_, PyAny>,
+    ty: &SqlType,
+    transform: Transform,
+    verbatim: bool,
+    target: Target<'_>,
+    out: &mut Vec<u8>,
+) -> PyResult<()> {
+    if value.is_none() {
+        wire::null(out);
+        return Ok(());
+    }
+    wire::framed(value.py(), target, out, |out| match ty {
+        SqlType::Text | SqlType::String(None) => {
+            text::postgres(value, transform, None, target, out)
+        }
+        _ if verbatim => plain::postgres(value, ty, transform, target, out),
+        SqlType::String(length) => text::postgres(value, transform, *length, target, out),
+        SqlType::SmallInt => integer::small(value, target, out),
+        SqlType::Int => integer::normal(value, target, out),
+        SqlType::BigInt => integer::big(value, target, out),
+        SqlType::Real => float::single(value, target, out),
+        SqlType::Double => float::postgres(value, target, out),
+        SqlType::Bool => boolean::postgres(value, target, out),
+        SqlType::Decimal { precision, scale } => {
+            decimal::postgres(value, *precision, *scale, target, out)
+        }
+        SqlType::Timestamp => timestamp::postgres(value, false, target, out),
+        SqlType::TimestampTz => timestamp::postgres(value, true, target, out),
+        SqlType::Date => date::postgres(value, target, out),
+        SqlType::Time => time::postgres(value, target, out),
+        SqlType::Duration => duration::postgres(value, target, out),
+        SqlType::Uuid => uuid::postgres(value, target, out),
+        SqlType::Bytes => bytes::postgres(value, target, out),
+        SqlType::Json => json::postgres(value, target, out),
+        SqlType::Enum(_) => enumeration::postgres(value, target, out),
+        SqlType::Array(item) => array::postgres(value, item, target, out),
+    })
 }

@@ -1,4 +1,4 @@
-//! `str` → TEXT. Lone surrogates have no UTF-8 form and NUL ends a text for many programs: both are refused.
+//! `str` → text. Lone surrogates have no UTF-8 form and NUL ends a text for many programs: both are refused.
 
 use oxyde_exec::cells::Cells;
 use oxyde_sql::Transform;
@@ -13,16 +13,44 @@ pub fn sqlite(
     target: Target<'_>,
     out: &mut Cells,
 ) -> PyResult<()> {
-    let Ok(text) = value.cast::<PyString>() else {
-        return Err(target.wrong_type(value, "str"));
-    };
-    let text = checked(text, target)?;
-    out.push_text(&transform.apply(text));
+    out.push_text(&transform.apply(checked(value, target)?));
     Ok(())
 }
 
+pub fn postgres(
+    value: &Bound<'_, PyAny>,
+    transform: Transform,
+    length: Option<u32>,
+    target: Target<'_>,
+    out: &mut Vec<u8>,
+) -> PyResult<()> {
+    let text = checked(value, target)?;
+    if let (true, Some(length)) = (target.stored, length)
+        && would_be_cut(text, length)
+    {
+        return Err(target.refuse(
+            value.py(),
+            &format!("the text is longer than {length} characters, and the database would cut off the blanks at its end"),
+        ));
+    }
+    out.extend_from_slice(transform.apply(text).as_bytes());
+    Ok(())
+}
+
+/// A VARCHAR(n) refuses longer texts, except those of which only blanks would be lost.
+fn would_be_cut(text: &str, length: u32) -> bool {
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    text.len() > length
+        && text.ends_with(' ')
+        && text.chars().count() > length
+        && text.trim_end_matches(' ').chars().count() <= length
+}
+
 /// The UTF-8 of a str that every database can hold.
-pub fn checked<'a>(text: &'a Bound<'_, PyString>, target: Target<'_>) -> PyResult<&'a str> {
+pub fn checked<'a>(value: &'a Bound<'_, PyAny>, target: Target<'_>) -> PyResult<&'a str> {
+    let Ok(text) = value.cast::<PyString>() else {
+        return Err(target.wrong_type(value, "str"));
+    };
     let Ok(text_utf8) = text.to_str() else {
         return Err(target.refuse(
             text.py(),

@@ -1,12 +1,27 @@
-//! `time` → TEXT `HH:MM:SS.ffffff`. A zone without a date has no meaning in SQL: refused.
+//! `time` → SQLite: TEXT `HH:MM:SS.ffffff`; PostgreSQL: microseconds since midnight. A zone without a date has no meaning in SQL: refused.
 
 use oxyde_exec::cells::Cells;
 use pyo3::prelude::*;
 
 use super::{Target, timestamp};
-use crate::layout;
+use crate::calendar;
+use crate::layout::{self, Stamp};
 
 pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> PyResult<()> {
+    let stamp = checked(value, target)?;
+    let mut text = String::with_capacity(15);
+    timestamp::write_time(&mut text, &stamp);
+    out.push_text(&text);
+    Ok(())
+}
+
+pub fn postgres(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Vec<u8>) -> PyResult<()> {
+    let micros = calendar::clock(&checked(value, target)?);
+    out.extend_from_slice(&micros.to_be_bytes());
+    Ok(())
+}
+
+pub fn checked(value: &Bound<'_, PyAny>, target: Target<'_>) -> PyResult<Stamp> {
     if !layout::is_time(value) {
         return Err(target.wrong_type(value, "time"));
     }
@@ -17,8 +32,5 @@ pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> 
             "a time with a tzinfo cannot be stored; use a naive time",
         ));
     }
-    let mut text = String::with_capacity(15);
-    timestamp::write_time(&mut text, &stamp);
-    out.push_text(&text);
-    Ok(())
+    Ok(stamp)
 }

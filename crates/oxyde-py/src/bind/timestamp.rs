@@ -1,4 +1,4 @@
-//! `datetime` → TEXT `YYYY-MM-DD HH:MM:SS.ffffff` in UTC.
+//! `datetime` in UTC → SQLite: TEXT `YYYY-MM-DD HH:MM:SS.ffffff`; PostgreSQL: microseconds since 2000-01-01.
 //!
 //! A naive column stores UTC: an aware value is converted, a naive one is taken as it is. An aware column
 //! refuses naive values, whose instant nobody knows.
@@ -7,6 +7,7 @@ use oxyde_exec::cells::Cells;
 use pyo3::prelude::*;
 
 use super::Target;
+use crate::calendar;
 use crate::layout::{self, Stamp};
 
 pub fn sqlite(
@@ -21,6 +22,17 @@ pub fn sqlite(
     text.push(' ');
     write_time(&mut text, &stamp);
     out.push_text(&text);
+    Ok(())
+}
+
+pub fn postgres(
+    value: &Bound<'_, PyAny>,
+    aware: bool,
+    target: Target<'_>,
+    out: &mut Vec<u8>,
+) -> PyResult<()> {
+    let micros = calendar::micros(&utc(value, aware, target)?);
+    out.extend_from_slice(&micros.to_be_bytes());
     Ok(())
 }
 

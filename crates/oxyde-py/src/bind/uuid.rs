@@ -1,4 +1,4 @@
-//! `UUID` → TEXT, lower case with hyphens.
+//! `UUID` → SQLite: TEXT, lower case with hyphens; PostgreSQL: its 16 bytes.
 
 use oxyde_exec::cells::Cells;
 use pyo3::intern;
@@ -8,13 +8,21 @@ use super::Target;
 use crate::layout;
 
 pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> PyResult<()> {
+    out.push_text(&hyphenated(checked(value, target)?));
+    Ok(())
+}
+
+pub fn postgres(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Vec<u8>) -> PyResult<()> {
+    out.extend_from_slice(&checked(value, target)?.to_be_bytes());
+    Ok(())
+}
+
+pub fn checked(value: &Bound<'_, PyAny>, target: Target<'_>) -> PyResult<u128> {
     let py = value.py();
     if !value.is_instance(layout::uuid_type(py)?)? {
         return Err(target.wrong_type(value, "UUID"));
     }
-    let number: u128 = value.getattr(intern!(py, "int"))?.extract()?;
-    out.push_text(&hyphenated(number));
-    Ok(())
+    value.getattr(intern!(py, "int"))?.extract()
 }
 
 pub fn hyphenated(number: u128) -> String {

@@ -54,7 +54,7 @@ fn element<'py>(py: Python<'py>, value: &Value, item: &SqlType) -> Decoded<'py> 
     }
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
     let nibble = |b: u8| {
         char::from(b)
             .to_digit(16)

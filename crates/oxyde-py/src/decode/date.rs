@@ -1,9 +1,11 @@
-//! TEXT `YYYY-MM-DD` → `date`. A text with a time of day is refused: it would be lost.
+//! TEXT `YYYY-MM-DD`, date, a timestamp at midnight → `date`. A text with a time of day is refused: it would be lost.
 
 use oxyde_exec::cells::CellRef;
 use pyo3::prelude::*;
 
+use super::postgres::Value;
 use super::{Decoded, timestamp, unreadable};
+use crate::calendar::{self, DAY};
 use crate::layout;
 
 pub fn sqlite<'py>(py: Python<'py>, cell: CellRef<'_>) -> Decoded<'py> {
@@ -13,4 +15,16 @@ pub fn sqlite<'py>(py: Python<'py>, cell: CellRef<'_>) -> Decoded<'py> {
         return layout::new_date(py, &stamp).map_err(|e| timestamp::out_of_range(py, e, cell));
     }
     Err(unreadable(cell, "a date (YYYY-MM-DD)"))
+}
+
+pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>) -> Decoded<'py> {
+    let days = match value {
+        Value::Date(days) => Some(i64::from(*days)),
+        Value::Stamp(micros, _) => (micros.rem_euclid(DAY) == 0).then(|| micros.div_euclid(DAY)),
+        _ => None,
+    };
+    match days.and_then(calendar::date) {
+        Some(stamp) => Ok(layout::new_date(py, &stamp)?),
+        None => Err(value.instead_of("a date of the years 1 to 9999")),
+    }
 }

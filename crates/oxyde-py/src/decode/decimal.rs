@@ -1,8 +1,9 @@
-//! TEXT (or a number of an older NUMERIC column) → `Decimal`.
+//! TEXT (or a number of an older NUMERIC column), numeric → `Decimal`.
 
 use oxyde_exec::cells::CellRef;
 use pyo3::prelude::*;
 
+use super::postgres::Value;
 use super::{Decoded, unreadable};
 use crate::layout;
 
@@ -44,4 +45,21 @@ fn is_decimal(bytes: &[u8]) -> bool {
         }
     };
     digits > 0 && points <= 1 && exponent_is_fine
+}
+
+pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>) -> Decoded<'py> {
+    let text = match value {
+        Value::Numeric(text) if text.ends_with(|c: char| c.is_ascii_digit()) => text.to_string(),
+        Value::Int(number) => number.to_string(),
+        // The shortest decimal text of the float is what the user once wrote.
+        Value::Real(number) if number.is_finite() => number.to_string(),
+        Value::Single(number) if number.is_finite() => number.to_string(),
+        other => return Err(other.instead_of("a decimal number")),
+    };
+    Ok(layout::decimal_type(py)?.call1((text,))?)
+}
+
+/// A numeric as it is: also NaN and infinity, which raw SQL may give.
+pub fn from_text<'py>(py: Python<'py>, text: &str) -> Decoded<'py> {
+    Ok(layout::decimal_type(py)?.call1((text,))?)
 }

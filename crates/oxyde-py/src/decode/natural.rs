@@ -1,9 +1,14 @@
-//! Results of raw SQL: the storage class of each cell decides.
+//! Results of raw SQL: SQLite's storage class of each cell decides, or PostgreSQL's type of each column.
 
 use oxyde_exec::cells::CellRef;
 use pyo3::prelude::*;
 
-use super::{Decoded, bytes, float, integer, text};
+use super::postgres::Value;
+use super::{
+    Decoded, boolean, bytes, date, decimal, duration, float, integer, json, text, time, timestamp,
+    uuid,
+};
+use crate::layout;
 
 pub fn sqlite<'py>(py: Python<'py>, cell: CellRef<'_>) -> Decoded<'py> {
     match cell {
@@ -12,5 +17,28 @@ pub fn sqlite<'py>(py: Python<'py>, cell: CellRef<'_>) -> Decoded<'py> {
         CellRef::Real(_) => float::sqlite(py, cell),
         CellRef::Text(_) => text::sqlite(py, cell),
         CellRef::Blob(_) => bytes::sqlite(py, cell),
+    }
+}
+
+/// What has no Python type of its own is the text that the server writes.
+pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>) -> Decoded<'py> {
+    match value {
+        Value::Bool(_) => boolean::postgres(py, value),
+        Value::Int(_) => integer::postgres(py, value),
+        Value::Real(_) | Value::Single(_) => float::postgres(py, value),
+        Value::Numeric(text) => decimal::from_text(py, text),
+        Value::Text(..) => text::postgres(py, value),
+        Value::Json(document) => json::loads(py, document),
+        Value::Blob(_) => bytes::postgres(py, value),
+        Value::Uuid(_) => uuid::postgres(py, value),
+        Value::Date(_) => date::postgres(py, value),
+        Value::Stamp(_, aware) => timestamp::postgres(py, value, *aware),
+        Value::Time(micros, Some(west)) => match crate::calendar::time(*micros) {
+            Some(stamp) => Ok(layout::new_time_at(py, &stamp, -i64::from(*west))?),
+            None => Err(value.instead_of("a time before 24:00:00")),
+        },
+        Value::Time(_, None) => time::postgres(py, value),
+        Value::Interval(_) => duration::postgres(py, value),
+        Value::Other(..) => Err(value.instead_of("a type that is known; cast it to text")),
     }
 }

@@ -1,18 +1,25 @@
-//! TEXT → `str`.
+//! TEXT, and what PostgreSQL gives as text → `str`.
 
 use oxyde_exec::cells::CellRef;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{Decoded, unreadable};
+use super::postgres::Value;
+use super::{Decoded, Unreadable, unreadable};
 
 pub fn sqlite<'py>(py: Python<'py>, cell: CellRef<'_>) -> Decoded<'py> {
     let CellRef::Text(bytes) = cell else {
         return Err(unreadable(cell, "text"));
     };
-    let Ok(length) = ffi::Py_ssize_t::try_from(bytes.len()) else {
-        return Err(unreadable(cell, "text"));
-    };
+    match new(py, bytes) {
+        Some(text) => Ok(text),
+        None => Err(unreadable(cell, "valid UTF-8 text")),
+    }
+}
+
+/// `None` for bytes that are not UTF-8.
+pub fn new<'py>(py: Python<'py>, bytes: &[u8]) -> Option<Bound<'py, PyAny>> {
+    let length = ffi::Py_ssize_t::try_from(bytes.len()).ok()?;
     // SAFETY: pointer and length of a live slice; invalid UTF-8 answers NULL with an exception set.
     let text = unsafe {
         Bound::from_owned_ptr_or_opt(
@@ -20,9 +27,19 @@ pub fn sqlite<'py>(py: Python<'py>, cell: CellRef<'_>) -> Decoded<'py> {
             ffi::PyUnicode_FromStringAndSize(bytes.as_ptr().cast(), length),
         )
     };
-    text.ok_or_else(|| {
-        // The exception says less than we do.
+    if text.is_none() {
+        // The exception says less than we can.
         drop(PyErr::take(py));
-        unreadable(cell, "valid UTF-8 text")
-    })
+    }
+    text
+}
+
+/// Numbers, truth values and bytes are no text, though PostgreSQL would write them as one.
+pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>) -> Decoded<'py> {
+    let text = match value {
+        Value::Text(bytes, _) | Value::Json(bytes) => new(py, bytes),
+        Value::Uuid(number) => new(py, crate::bind::uuid::hyphenated(*number).as_bytes()),
+        other => return Err(other.instead_of("text")),
+    };
+    text.ok_or_else(|| Unreadable::Value("expected valid UTF-8 text".to_owned()))
 }

@@ -1,9 +1,11 @@
-//! TEXT `HH:MM[:SS[.ffffff]]` → `time`.
+//! TEXT `HH:MM[:SS[.ffffff]]`, time → `time`. A column with a zone is read where the zone is UTC.
 
 use oxyde_exec::cells::CellRef;
 use pyo3::prelude::*;
 
+use super::postgres::Value;
 use super::{Decoded, timestamp, unreadable};
+use crate::calendar;
 use crate::layout;
 
 pub fn sqlite<'py>(py: Python<'py>, cell: CellRef<'_>) -> Decoded<'py> {
@@ -13,4 +15,15 @@ pub fn sqlite<'py>(py: Python<'py>, cell: CellRef<'_>) -> Decoded<'py> {
         return layout::new_time(py, &stamp).map_err(|e| timestamp::out_of_range(py, e, cell));
     }
     Err(unreadable(cell, "a time (HH:MM:SS)"))
+}
+
+pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>) -> Decoded<'py> {
+    let clock = match value {
+        Value::Time(micros, None | Some(0)) => calendar::time(*micros),
+        _ => None,
+    };
+    match clock {
+        Some(stamp) => Ok(layout::new_time(py, &stamp)?),
+        None => Err(value.instead_of("a time without a zone, before 24:00:00")),
+    }
 }

@@ -1,13 +1,16 @@
 //! TEXT in any of ISO 8601's usual forms → `datetime`: naive in UTC, or aware with `timezone.utc`.
 //!
 //! Written by us it is `YYYY-MM-DD HH:MM:SS.ffffff`; others write `T`, fewer or no digits of a second, `Z` or
-//! an offset, or only a date (SQLite's own functions read all of these as well).
+//! an offset, or only a date (SQLite's own functions read all of these as well). PostgreSQL's columns without a zone
+//! hold UTC, too; a date is its midnight.
 
 use oxyde_exec::cells::CellRef;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use super::postgres::Value;
 use super::{Decoded, unreadable};
+use crate::calendar::{self, DAY};
 use crate::layout::{self, Stamp};
 
 pub fn sqlite<'py>(py: Python<'py>, cell: CellRef<'_>, aware: bool) -> Decoded<'py> {
@@ -42,7 +45,7 @@ pub fn out_of_range(py: Python<'_>, error: PyErr, cell: CellRef<'_>) -> super::U
 }
 
 /// The numbers and the offset from UTC in minutes.
-fn parse(bytes: &[u8]) -> Option<(Stamp, i32)> {
+pub fn parse(bytes: &[u8]) -> Option<(Stamp, i32)> {
     let (date, rest) = take_date(bytes)?;
     match rest {
         [] => Some((date, 0)),
@@ -117,15 +120,31 @@ pub fn take_time(bytes: &[u8]) -> Option<(Stamp, &[u8])> {
     any.then_some((stamp, rest))
 }
 
-/// Nothing, `Z`, `+HH:MM` or `-HH:MM`, in minutes.
-fn take_offset(bytes: &[u8]) -> Option<i32> {
+/// Nothing, `Z`, `+HH`, `+HH:MM` or the same with `-`, in minutes.
+pub fn take_offset(bytes: &[u8]) -> Option<i32> {
     match bytes {
         [] | [b'Z' | b'z'] => Some(0),
+        [sign @ (b'+' | b'-'), h1, h2] => {
+            let minutes = i32::from(pair(*h1, *h2)?) * 60;
+            Some(if *sign == b'-' { -minutes } else { minutes })
+        }
         [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
             let minutes = i32::from(pair(*h1, *h2)?) * 60 + i32::from(pair(*m1, *m2)?);
             Some(if *sign == b'-' { -minutes } else { minutes })
         }
         _ => None,
+    }
+}
+
+pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>, aware: bool) -> Decoded<'py> {
+    let micros = match value {
+        Value::Stamp(micros, _) => Some(*micros),
+        Value::Date(days) => Some(i64::from(*days) * DAY),
+        _ => None,
+    };
+    match micros.and_then(calendar::stamp) {
+        Some(stamp) => Ok(layout::new_datetime(py, &stamp, aware)?),
+        None => Err(value.instead_of("a timestamp of the years 1 to 9999")),
     }
 }
 

@@ -1,8 +1,9 @@
-//! TEXT (32 hexadecimal digits, with or without hyphens) or a BLOB of 16 bytes → `UUID`.
+//! TEXT (32 hexadecimal digits, with or without hyphens), a BLOB of 16 bytes or a uuid → `UUID`.
 
 use oxyde_exec::cells::CellRef;
 use pyo3::prelude::*;
 
+use super::postgres::Value;
 use super::{Decoded, unreadable};
 use crate::layout;
 
@@ -18,7 +19,7 @@ pub fn sqlite<'py>(py: Python<'py>, cell: CellRef<'_>) -> Decoded<'py> {
     }
 }
 
-fn digits(bytes: &[u8]) -> Option<[u8; 32]> {
+pub fn digits(bytes: &[u8]) -> Option<[u8; 32]> {
     let plain = match bytes.len() {
         32 => true,
         36 => {
@@ -47,4 +48,30 @@ fn digits(bytes: &[u8]) -> Option<[u8; 32]> {
 
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>) -> Decoded<'py> {
+    let hex = match value {
+        Value::Uuid(number) => Some(hex(*number)),
+        Value::Text(bytes, _) => digits(bytes),
+        _ => None,
+    };
+    match hex {
+        Some(hex) => Ok(layout::new_uuid(py, hex)?),
+        None => Err(value.instead_of("a UUID")),
+    }
+}
+
+pub fn hex(number: u128) -> [u8; 32] {
+    let mut out = [b'0'; 32];
+    for (byte, pair) in number
+        .to_be_bytes()
+        .into_iter()
+        .zip(out.chunks_exact_mut(2))
+    {
+        for (nibble, digit) in [byte >> 4, byte & 15].into_iter().zip(pair) {
+            *digit = nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
+        }
+    }
+    out
 }

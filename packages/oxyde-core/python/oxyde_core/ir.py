@@ -12,6 +12,7 @@ with its tag.  `crates/oxyde-py/src/contract.rs` has one extractor for each tag,
             | ("cmp", "eq|ne|lt|lte|gt|gte", e, e) | ("is_null", e) | ("is_not_null", e)
             | ("between", e, low, high) | ("in", e, ("param", ("array", type))) | ("not_in", e, ("param", …))
             | ("match", operator, e, e)         operator: one of MATCH_OPERATORS
+            | ("array", "contains|contained_by|overlap", e, e) | ("item", e, index)
             | ("and", e, e, …) | ("or", e, e, …) | ("not", e) | ("xor", e, e)
             | ("arith", "add|sub|mul|div|floordiv|mod|pow", e, e) | ("neg", e)
             | ("func", name, e, …) | ("excluded", field)
@@ -50,6 +51,7 @@ Lock: TypeAlias = Literal["", "update", "share"]
 Mode: TypeAlias = Literal["rows", "count", "exists"]
 CompareOperator: TypeAlias = Literal["eq", "ne", "lt", "lte", "gt", "gte"]
 ArithOperator: TypeAlias = Literal["add", "sub", "mul", "div", "floordiv", "mod", "pow"]
+ArrayOperator: TypeAlias = Literal["contains", "contained_by", "overlap"]
 MatchOperator: TypeAlias = Literal[
     "contains",
     "icontains",
@@ -119,6 +121,16 @@ def not_in(operand: Node, item: TypeTag) -> Node:
 def match(operator: MatchOperator, operand: Node, pattern: Node) -> Node:
     """A string match; the pattern is literal text except for like, ilike, regex and iregex."""
     return ("match", operator, operand, pattern)
+
+
+def array(operator: ArrayOperator, left: Node, right: Node) -> Node:
+    """A comparison of the members of two arrays; NULL is a member of none."""
+    return ("array", operator, left, right)
+
+
+def item(operand: Node, index: Node) -> Node:
+    """The member of an array at a place, counted from 0; NULL past the end."""
+    return ("item", operand, index)
 
 
 def and_(*operands: Node) -> Node:

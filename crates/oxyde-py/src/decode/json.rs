@@ -1,0 +1,37 @@
+//! json, jsonb, JSON as text, values that JSON has a form for → `str`: the column's converter reads it through the
+//! field's own Pydantic type.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use serde_json::Value as Json;
+
+use super::postgres::{Value, oid};
+use super::{Decoded, Unreadable, text};
+
+pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>) -> Decoded<'py> {
+    let document = match value {
+        Value::Json(bytes) => text::new(py, bytes),
+        // The text of an address or a range is no document, but a string in one.
+        Value::Text(bytes, oid) if *oid < oid::FIRST_FOREIGN && !oid::is_text(*oid) => {
+            let string = Json::from(String::from_utf8_lossy(bytes)).to_string();
+            text::new(py, string.as_bytes())
+        }
+        Value::Text(bytes, _) => text::new(py, bytes),
+        Value::Uuid(number) => {
+            let string = Json::from(crate::bind::uuid::hyphenated(*number)).to_string();
+            text::new(py, string.as_bytes())
+        }
+        Value::Int(number) => text::new(py, number.to_string().as_bytes()),
+        Value::Bool(flag) => text::new(py, flag.to_string().as_bytes()),
+        other => return Err(other.instead_of("a JSON document")),
+    };
+    document.ok_or_else(|| Unreadable::Value("expected valid UTF-8 text".to_owned()))
+}
+
+/// Raw SQL: the document as Python's own objects.
+pub fn loads<'py>(py: Python<'py>, bytes: &[u8]) -> Decoded<'py> {
+    let document = text::new(py, bytes)
+        .ok_or_else(|| Unreadable::Value("expected valid UTF-8 text".to_owned()))?;
+    let module = py.import(intern!(py, "json"))?;
+    Ok(module.call_method1(intern!(py, "loads"), (document,))?)
+}

@@ -1,0 +1,279 @@
+//! Rows of a server → Python objects, while they arrive.
+//!
+//! The engine shows a [`Reader`] the server's bytes on the thread of the event loop, a few hundred rows at a time; each
+//! becomes an object at once and nothing else is kept of it. The list belongs to the operation's `Finish` as well,
+//! which hands it out when the statement has ended well.
+//!
+//! The first row that cannot be read ends the reading: the rows behind it are passed over, the statement runs to its
+//! end, and its caller gets the error.
+
+use std::sync::{Arc, Mutex};
+
+use oxyde_exec::query::{Column, Encode, Malformed, RawRow, RawRows, RowReader};
+use oxyde_exec::{CancelFlag, CancelReason, ErrorKind, ExecError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+
+use crate::bind;
+use crate::completion::lock;
+use crate::decode::Unreadable;
+use crate::decode::postgres::{Decoder, Wanted};
+use crate::errors;
+use crate::hydrate::{self, GcPause, WireRow};
+use crate::loader::Loader;
+
+/// Fields of a row that are found without an allocation.
+const FEW: usize = 32;
+
+/// What came of it: shared by the reader and the one who waits for the result.
+pub struct Collected {
+    list: Py<PyList>,
+    kept: Arc<Kept>,
+}
+
+/// What is kept of a Python exception or a cancellation until the statement has ended.
+#[derive(Default)]
+struct Kept {
+    /// From encoding parameters: nothing was sent.
+    encoding: Mutex<Option<PyErr>>,
+    /// From reading rows.
+    reading: Mutex<Option<Refusal>>,
+}
+
+enum Refusal {
+    Error(PyErr),
+    /// Nobody wanted the rows any more.
+    Skipped,
+}
+
+impl Collected {
+    /// Whether the reason of a failed statement is an exception of our own.
+    pub fn encoding_error(&self) -> Option<PyErr> {
+        lock(&self.kept.encoding).take()
+    }
+
+    /// The rows of a statement that has ended well.
+    pub fn take<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        match lock(&self.kept.reading).take() {
+            None => Ok(self.list.bind(py).clone()),
+            Some(Refusal::Error(error)) => Err(error),
+            Some(Refusal::Skipped) => {
+                let error = ExecError::new(ErrorKind::Cancelled, "the statement was cancelled");
+                Err(errors::from_exec(py, &error, None))
+            }
+        }
+    }
+
+    /// Encodes the parameters of raw SQL as soon as the server has said what they are.
+    pub fn encoder(&self, params: Py<PyTuple>) -> Encode {
+        let kept = Arc::clone(&self.kept);
+        Box::new(move |oids, columns| {
+            Python::attach(|py| {
+                bind::natural::all(params.bind(py), oids, columns).map_err(|error| {
+                    *lock(&kept.encoding) = Some(error);
+                    ExecError::new(ErrorKind::Data, "a parameter was refused")
+                })
+            })
+        })
+    }
+}
+
+pub struct Reader {
+    into: Into,
+    list: Py<PyList>,
+    kept: Arc<Kept>,
+    cancel: Arc<CancelFlag>,
+    decoders: Arc<[Decoder]>,
+    /// The rest of the rows is passed over.
+    over: bool,
+}
+
+enum Into {
+    Loader(Py<Loader>),
+    /// The values alone, in the loader's order.
+    Values(Py<Loader>),
+    /// Raw SQL: the names of the columns.
+    Dicts(Vec<Py<PyString>>),
+}
+
+impl Reader {
+    /// Rows in the loader's form.
+    pub fn rows(py: Python<'_>, loader: Py<Loader>, cancel: &Arc<CancelFlag>) -> (Self, Collected) {
+        Self::new(py, Into::Loader(loader), cancel)
+    }
+
+    /// Rows as tuples, whatever form the loader has.
+    pub fn values(
+        py: Python<'_>,
+        loader: Py<Loader>,
+        cancel: &Arc<CancelFlag>,
+    ) -> (Self, Collected) {
+        Self::new(py, Into::Values(loader), cancel)
+    }
+
+    /// Rows as dicts by the server's names and types.
+    pub fn dicts(py: Python<'_>, cancel: &Arc<CancelFlag>) -> (Self, Collected) {
+        Self::new(py, Into::Dicts(Vec::new()), cancel)
+    }
+
+    fn new(py: Python<'_>, into: Into, cancel: &Arc<CancelFlag>) -> (Self, Collected) {
+        let list = PyList::empty(py).unbind();
+        let kept = Arc::new(Kept::default());
+        let collected = Collected {
+            list: list.clone_ref(py),
+            kept: Arc::clone(&kept),
+        };
+        let reader = Self {
+            into,
+            list,
+            kept,
+            cancel: Arc::clone(cancel),
+            decoders: Arc::from([]),
+            over: false,
+        };
+        (reader, collected)
+    }
+
+    fn keep(&mut self, refusal: Refusal) {
+        *lock(&self.kept.reading) = Some(refusal);
+        self.over = true;
+    }
+
+    /// The decoders for these columns.
+    fn choose(&mut self, py: Python<'_>, columns: &Arc<[Column]>) -> PyResult<()> {
+        match &mut self.into {
+            Into::Loader(loader) | Into::Values(loader) => {
+                self.decoders = loader.get().decoders(py, columns)?;
+            }
+            Into::Dicts(names) => {
+                names.clear();
+                for column in columns.iter() {
+                    names.push(PyString::intern(py, &column.name).unbind());
+                }
+                self.decoders = columns
+                    .iter()
+                    .map(|column| Decoder::new(column.type_oid, column.binary, Wanted::Natural))
+                    .collect();
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, py: Python<'_>, rows: RawRows<'_>) -> Result<PyResult<()>, Malformed> {
+        let _pause = GcPause::for_rows(rows.count);
+        let mut few = [None; FEW];
+        let mut many = Vec::new();
+        let width = self.decoders.len();
+        let list = self.list.bind(py);
+        for row in rows.iter() {
+            let row = row?;
+            if usize::from(row.width()) != width {
+                return Err(Malformed("a row of another width than its columns"));
+            }
+            let fields = match few.get_mut(..width) {
+                Some(few) => {
+                    split(row, few)?;
+                    &*few
+                }
+                None => {
+                    many.resize(width, None);
+                    split(row, &mut many)?;
+                    &*many
+                }
+            };
+            let row = WireRow {
+                fields,
+                decoders: &self.decoders,
+            };
+            let made = match &self.into {
+                Into::Loader(loader) => hydrate::row(py, loader.get(), row),
+                Into::Values(loader) => hydrate::tuple(py, loader.get(), row),
+                Into::Dicts(names) => dict(py, names, row),
+            };
+            let added = made.and_then(|item| {
+                // SAFETY: a live list and a live item, of which the list takes a reference of its own.
+                match unsafe { ffi::PyList_Append(list.as_ptr(), item.as_ptr()) } {
+                    0 => Ok(()),
+                    _ => Err(PyErr::fetch(py)),
+                }
+            });
+            if let Err(error) = added {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// Finds the fields of a row and checks all their lengths, before any is read.
+fn split<'a>(row: RawRow<'a>, places: &mut [Option<&'a [u8]>]) -> Result<(), Malformed> {
+    let mut fields = row.fields();
+    for place in places {
+        *place = fields.field()?;
+    }
+    Ok(())
+}
+
+impl RowReader for Reader {
+    fn columns(&mut self, columns: &Arc<[Column]>) {
+        Python::attach(|py| {
+            let list = self.list.bind(py);
+            if !list.is_empty() {
+                // A statement that is safe to repeat was sent once more.
+                let emptied = list.del_slice(0, list.len());
+                if let Err(error) = emptied {
+                    self.keep(Refusal::Error(error));
+                }
+            }
+            if let Err(error) = self.choose(py, columns) {
+                self.keep(Refusal::Error(error));
+            }
+        });
+    }
+
+    fn rows(&mut self, rows: RawRows<'_>) -> Result<(), Malformed> {
+        if self.over {
+            return Ok(());
+        }
+        let wanted = self.cancel.reason() != Some(CancelReason::Cancelled);
+        if !wanted && !matches!(self.into, Into::Values(_)) {
+            self.keep(Refusal::Skipped);
+            return Ok(());
+        }
+        Python::attach(|py| {
+            if let Err(error) = self.read(py, rows)? {
+                self.keep(Refusal::Error(error));
+            }
+            Ok(())
+        })
+    }
+}
+
+fn dict<'py>(
+    py: Python<'py>,
+    names: &[Py<PyString>],
+    row: WireRow<'_>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let dict = PyDict::new(py);
+    for ((name, field), decoder) in names.iter().zip(row.fields).zip(row.decoders) {
+        let name = name.bind(py);
+        let value = match field {
+            None => Ok(py.None().into_bound(py)),
+            Some(bytes) => decoder.decode(py, bytes),
+        };
+        match value {
+            Ok(value) => dict.set_item(name, value)?,
+            Err(Unreadable::Python(error)) => return Err(error),
+            Err(Unreadable::Value(why)) => {
+                let name = name.to_str()?;
+                return Err(errors::data_error(
+                    py,
+                    &format!("column {name}: {why}"),
+                    name,
+                ));
+            }
+        }
+    }
+    Ok(dict.into_any())
+}
