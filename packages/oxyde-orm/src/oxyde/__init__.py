@@ -81,6 +81,7 @@ from .models import (
     Index,
     Model,
     OxydeFieldInfo,
+    Range,
     Unique,
 )
 from .queries import (
@@ -159,6 +160,7 @@ __all__ = [
     "Query",
     "QueryManager",
     "QueryTimeoutError",
+    "Range",
     "RawSQL",
     "SerializationError",
     "TransactionBrokenError",

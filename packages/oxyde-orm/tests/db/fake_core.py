@@ -107,8 +107,9 @@ class Line:
 
 
 class Lease:
-    def __init__(self, database: Database, mode: str) -> None:
+    def __init__(self, database: Database, mode: str, isolation: str | None = None, deferrable: bool = False) -> None:
         self.database, self.server, self.mode = database, database.server, mode
+        self.isolation, self.deferrable = isolation, deferrable
         self.line = Line(self.server)
         self.rows: list[str] = []
         self.marks: dict[str, int] = {}
@@ -239,8 +240,8 @@ class Database:
     def raw(self, sql: str, params: Any, lease: Lease | None = None, timeout: float | None = None) -> Pending:
         return self.line.submit("raw", lambda: [{"1": 1}])
 
-    def lease(self, mode: str) -> Lease:
-        return Lease(self, mode)
+    def lease(self, mode: str, isolation: str | None = None, deferrable: bool = False) -> Lease:
+        return Lease(self, mode, isolation, deferrable)
 
     def stats(self) -> dict[str, Any]:
         return {"in_use": len(self.server.open)}

@@ -19,6 +19,7 @@ from oxyde.db import (
     registry,
     unregister_connection,
 )
+from oxyde.db.database import system_user
 from oxyde.db.resolve import resolve
 from oxyde.exceptions import ConnectError, ManagerError, NotSupportedError, OperationalError, OxydeError
 
@@ -69,13 +70,64 @@ async def test_not_connected() -> None:
         await database.ping()
 
 
-async def test_engines_that_this_build_does_not_have() -> None:
-    for url, name in (("postgres://u:secret@h/d", "postgres"), ("mariadb://u:secret@h/d", "mysql")):
+async def test_an_engine_that_this_build_does_not_have() -> None:
+    for url, name in (("mysql://u:secret@h/d", "mysql"), ("mariadb://u:secret@h/d", "mariadb")):
         database = AsyncDatabase(url, name=name)
         assert "secret" not in database.url + repr(database)
-        with pytest.raises(NotSupportedError, match=f"{name} engine is not part of this build") as raised:
+        with pytest.raises(NotSupportedError, match="mysql engine is not part of this build") as raised:
             await database.connect()
         assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (
+            "postgres://ada:p%40ss@[::1]:6432,db.example/na%2Fme?target_session_attrs=read-write",
+            {
+                "user": "ada",
+                "password": "p@ss",
+                "hosts": [("::1", 6432), ("db.example", 5432)],
+                "database": "na/me",
+                "socket": None,
+                "target_session_attrs": "read-write",
+            },
+        ),
+        (
+            "postgresql://ada@/app?host=/run/postgresql",
+            {"hosts": [("localhost", 5432)], "socket": "/run/postgresql", "password": None},
+        ),
+        ("postgres://ada@db.example", {"user": "ada", "database": "ada"}),
+        ("postgres:///app", {"hosts": [("localhost", 5432)], "database": "app"}),
+    ],
+    ids=["everything", "socket", "the database of the user", "nobody"],
+)
+async def test_what_a_server_is_told(server: Server, url: str, expected: dict[str, object]) -> None:
+    database = AsyncDatabase(f"{url}{'&' if '?' in url else '?'}max_connections=3&sslmode=require", name="here")
+    async with database:
+        config = server.databases[0].config
+    assert {name: config[name] for name in expected} == expected
+    assert (config["backend"], config["name"], config["options"]) == ("postgres", "here", {})
+    assert (config["settings"]["max_connections"], config["settings"]["ssl_mode"]) == (3, "require")
+    assert config["user"] == (expected.get("user") or ("ada" if "ada" in url else system_user()))
+
+
+async def test_a_password_beside_the_url(server: Server) -> None:
+    async def asked() -> str:
+        return "canary"
+
+    for n, password in enumerate((asked, lambda: "canary", "canary")):
+        database = AsyncDatabase("postgres://ada@h/d", name=str(n), password=password)
+        await database.connect()
+        assert server.databases[-1].config["password"] is password
+        assert "canary" not in database.url + repr(database) + repr(database.settings)
+    with pytest.raises(ValueError, match="twice") as raised:
+        AsyncDatabase("postgres://ada:canary@h/d", name="x", password="canary")
+    assert "canary" not in str(raised.value)
+    with pytest.raises(ValueError, match="sqlite database has no password"):
+        AsyncDatabase("sqlite:///a.db", name="x", password="canary")
+    with pytest.raises(TypeError, match="password must be a string or a function, not bytes"):
+        AsyncDatabase("postgres://ada@h/d", name="x", password=b"canary")  # type: ignore[arg-type]
 
 
 async def test_many_connect_at_once(server: Server) -> None:
@@ -213,8 +265,8 @@ async def test_init_without_alias_or_with_nonsense() -> None:
 async def test_init_closes_what_it_connected_if_one_fails(server: Server) -> None:
     for _ in range(2):
         server.failures["connect"] = []
-        with pytest.raises(NotSupportedError, match="postgres"):
-            await db.init(a="sqlite:///a.db", b="sqlite:///b.db", c="postgres://h/d", d="sqlite:///d.db")
+        with pytest.raises(NotSupportedError, match="mysql"):
+            await db.init(a="sqlite:///a.db", b="sqlite:///b.db", c="mysql://h/d", d="sqlite:///d.db")
     assert registry.connections == {}
     assert len(server.databases) == 4
     assert all(database.closed is not None for database in server.databases)

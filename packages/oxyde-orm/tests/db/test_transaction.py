@@ -151,6 +151,28 @@ async def test_read_only_is_a_read_lease(server: Server) -> None:
         assert tx.transaction.lease.mode == "write"
 
 
+async def test_what_a_transaction_is_asked_for_reaches_the_server(server: Server) -> None:
+    async with AsyncDatabase("postgres://ada@h/d", name="pg") as database:
+        async with atomic(using="pg", isolation="SERIALIZABLE", read_only=True, deferrable=True) as tx:
+            lease = tx.transaction.lease
+            assert (lease.mode, lease.isolation, lease.deferrable) == ("read", "serializable", True)
+            async with atomic(using="pg", isolation="serializable", read_only=True, deferrable=True):
+                pass
+        for level in ("read_uncommitted", "read committed", "REPEATABLE-READ"):
+            async with atomic(using="pg", isolation=level) as tx:
+                assert tx.transaction.lease.isolation == level.lower().replace(" ", "_").replace("-", "_")
+        async with atomic(using="pg") as tx:
+            assert (tx.transaction.lease.isolation, tx.transaction.lease.deferrable) == (None, False)
+            for options in ({"deferrable": True}, {"isolation": "serializable"}):
+                with pytest.raises(TransactionError, match="outermost"):
+                    async with atomic(using="pg", **options):
+                        pass
+            # Other connections can write meanwhile, so nothing outside of it has to wait.
+            with outside_transaction("pg"):
+                await insert("beside", using=database)
+            assert server.committed == ["beside"]
+
+
 @pytest.mark.parametrize("options", [{"isolation": "read committed"}, {"deferrable": True}])
 async def test_what_sqlite_does_not_have(options: dict, server: Server) -> None:
     with pytest.raises(NotSupportedError, match="sqlite"):

@@ -172,7 +172,7 @@ class Core:
         self.calls.append((sql, params))
         return self.answer()
 
-    def lease(self, mode: str) -> Lease:
+    def lease(self, mode: str, isolation: str | None = None, deferrable: bool = False) -> Lease:
         self.log.append(("lease", mode))
         return Lease(self.log)
 

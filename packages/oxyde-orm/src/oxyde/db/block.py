@@ -163,7 +163,9 @@ class AtomicTransactionContext:
         if outside is not None:
             outside.join(write=not options.read_only)
         check_transaction(database, isolation=options.isolation, deferrable=options.deferrable)
-        transaction = Transaction(database, read_only=options.read_only, isolation=options.isolation)
+        transaction = Transaction(
+            database, read_only=options.read_only, isolation=options.isolation, deferrable=options.deferrable
+        )
         timeout = (
             database.transaction_timeout if options.timeout is None else _SECONDS.check("timeout", options.timeout)
         )
@@ -258,6 +260,10 @@ class AtomicTransactionContext:
         if options.isolation not in (None, transaction.isolation):
             raise TransactionError(
                 f"the isolation level is chosen by the outermost block of the transaction on {alias!r}"
+            )
+        if options.deferrable and not transaction.deferrable:
+            raise TransactionError(
+                f"atomic(deferrable=True) inside the transaction on {alias!r}: it is chosen by the outermost block"
             )
         if options.read_only and not transaction.read_only:
             raise TransactionError(

@@ -11,13 +11,14 @@ import asyncio
 import concurrent.futures
 import copy
 import dataclasses
+import getpass
 import os
 import threading
 import time
 import weakref
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import oxyde_core
 
@@ -34,6 +35,7 @@ __all__ = ["AsyncDatabase"]
 # How long disconnect() lets running statements finish before they are interrupted, in seconds.
 CLOSE_TIMEOUT = 10.0
 
+PasswordSource: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
 
 _databases: weakref.WeakSet[AsyncDatabase] = weakref.WeakSet()
 
@@ -47,6 +49,18 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def system_user() -> str:
+    """Return the name of the user that the process runs as; ``ValueError`` if the system has none."""
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except ImportError:
+        return getpass.getuser()
+    except KeyError:
+        raise ValueError("the user of this process has no name: name one in the database URL") from None
 
 
 async def finish(pending: Pending) -> Any:
@@ -63,8 +77,11 @@ class AsyncDatabase:
 
     ``url`` is one of the spellings of :mod:`oxyde.db.url`; options in its query string win over ``settings``. The
     database is registered under ``name`` unless ``auto_register`` is false; ``overwrite`` replaces what is registered.
+    ``password`` is the password of a server, or a function or coroutine function without arguments that is asked for
+    it at every new connection (a token that expires, a secret that is rotated).
 
-    Raises ``ValueError`` for a URL that cannot be read or a name that is taken, ``TypeError`` for wrong argument types.
+    Raises ``ValueError`` for a URL that cannot be read, a password given twice or for a SQLite file, or a name that is
+    taken, ``TypeError`` for wrong argument types.
 
     >>> async with AsyncDatabase("sqlite:///app.db", settings=PoolSettings(max_connections=4)) as database:
     ...     await database.ping()
@@ -76,6 +93,7 @@ class AsyncDatabase:
         *,
         name: str = "default",
         settings: PoolSettings | None = None,
+        password: PasswordSource | None = None,
         auto_register: bool = True,
         overwrite: bool = False,
     ) -> None:
@@ -85,6 +103,7 @@ class AsyncDatabase:
             raise ValueError("the name of a database must not be empty")
         self._parsed = parse_url(url)
         self._url = url if self._parsed.password is None else str(self._parsed)
+        self._password = self._parsed.password if password is None else self._checked(password)
         self._name = name
         self._lock = threading.Lock()
         self._connecting: concurrent.futures.Future[Exception | None] | None = None
@@ -94,6 +113,15 @@ class AsyncDatabase:
         _databases.add(self)
         if auto_register:
             register_connection(self, overwrite=overwrite)
+
+    def _checked(self, password: PasswordSource) -> PasswordSource:
+        if not isinstance(password, str) and not callable(password):
+            raise TypeError(f"password must be a string or a function, not {type(password).__name__}")
+        if self.backend == "sqlite":
+            raise ValueError("a sqlite database has no password")
+        if self._parsed.password is not None:
+            raise ValueError("the password is given twice: in the database URL and as password=")
+        return password
 
     @property
     def url(self) -> str:
@@ -139,21 +167,43 @@ class AsyncDatabase:
         self.commit_timeout = effective.seconds("commit_timeout")
 
     def _open(self) -> oxyde_core.Database:
-        if self.backend != "sqlite":
-            raise NotSupportedError(f"the {self.backend} engine is not part of this build; use a sqlite URL")
+        config: dict[str, Any] = {"backend": self.backend, "name": self._name}
+        match self.backend:
+            case "sqlite":
+                config |= self._file()
+            case "postgres":
+                config |= self._server()
+            case _:
+                raise NotSupportedError(
+                    f"the {self.backend} engine is not part of this build; use a sqlite or postgres URL"
+                )
+        return oxyde_core.Database(config)
+
+    def _file(self) -> dict[str, Any]:
         path = self._parsed.path
         settings = self._effective.to_payload()
         if self._parsed.engine_options:
             settings["options"] = self._parsed.engine_options
-        return oxyde_core.Database(
-            {
-                "backend": self.backend,
-                # Connections are opened over time: a later chdir() must not send them to another file.
-                "path": None if path is None else os.path.abspath(path),
-                "settings": settings,
-                "name": self._name,
-            }
-        )
+        return {
+            # Connections are opened over time: a later chdir() must not send them to another file.
+            "path": None if path is None else os.path.abspath(path),
+            "settings": settings,
+        }
+
+    def _server(self) -> dict[str, Any]:
+        parsed = self._parsed
+        # As libpq does: the user of the process, and a database that is called like the user.
+        user = parsed.username if parsed.username is not None else system_user()
+        return {
+            "settings": self._effective.to_payload(),
+            "hosts": list(parsed.hosts),
+            "socket": parsed.socket,
+            "user": user,
+            "password": self._password,
+            "database": user if parsed.database is None else parsed.database,
+            "target_session_attrs": parsed.target_session_attrs,
+            "options": parsed.engine_options,
+        }
 
     async def connect(self) -> None:
         """Open the engine and its first connection; nothing happens if connected.

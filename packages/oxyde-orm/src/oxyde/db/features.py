@@ -30,10 +30,25 @@ class TransactionFeatures:
 FEATURES = {
     # SQLite's transactions are always serializable; "deferrable" is PostgreSQL's; one connection writes at a time.
     "sqlite": TransactionFeatures(isolation=frozenset({"serializable"}), deferrable=False, one_writer=True),
+    # All four are taken; its "read uncommitted" is its "read committed".
+    "postgres": TransactionFeatures(isolation=frozenset(ISOLATION_LEVELS), deferrable=True, one_writer=False),
 }
 
-# The tables that exist: the schema (NULL for the default one) and the name.
-TABLE_NAMES = {"sqlite": "SELECT NULL AS \"schema\", name FROM sqlite_master WHERE type = 'table'"}
+# The tables that exist: the schema (NULL for the one in which a table without a schema would be made) and the name.
+TABLE_NAMES = {
+    "sqlite": "SELECT NULL AS \"schema\", name FROM sqlite_master WHERE type = 'table'",
+    # Views, sequences and types take their names from the tables; the first schema of the search path that exists is
+    # where CREATE TABLE puts an unqualified name.
+    "postgres": """
+        SELECT place.schema AS "schema", c.relname::text AS name
+        FROM pg_catalog.pg_class c
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        CROSS JOIN LATERAL (
+            SELECT n.nspname::text AS schema UNION ALL SELECT NULL WHERE n.nspname = pg_catalog.current_schema()
+        ) place
+        WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm')
+    """,
+}
 
 
 def isolation_level(level: str | None) -> str | None:

@@ -10,8 +10,6 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from oxyde_core import create_ddl, drop_ddl
-
 from ..exceptions import ProgrammingError
 from .database import finish
 from .features import TABLE_NAMES
@@ -50,7 +48,7 @@ async def create_tables(
         existing = await _existing(database, core, lease)
         chosen = [model for model in chosen if _key(model) not in existing]
     if chosen:
-        statements = create_ddl(_document(chosen), database.backend, core.version)
+        statements = core.create_ddl(_document(chosen))
         await finish(core.script(statements, lease))
 
 
@@ -75,7 +73,7 @@ async def drop_tables(
         if missing:
             raise ProgrammingError(f"no such table: {', '.join(missing)}", table=missing[0])
     if chosen:
-        statements = drop_ddl(_document(chosen), database.backend, core.version)
+        statements = core.drop_ddl(_document(chosen))
         await finish(core.script(statements, lease))
 
 

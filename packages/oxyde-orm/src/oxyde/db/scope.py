@@ -56,6 +56,7 @@ class Transaction:
     __slots__ = (
         "core",
         "database",
+        "deferrable",
         "ended",
         "expires_at",
         "first_error",
@@ -70,13 +71,16 @@ class Transaction:
         "top",
     )
 
-    def __init__(self, database: AsyncDatabase, *, read_only: bool, isolation: str | None) -> None:
+    def __init__(
+        self, database: AsyncDatabase, *, read_only: bool, isolation: str | None, deferrable: bool = False
+    ) -> None:
         self.database = database
         self.core: Database = database.engine()
         self.loop = asyncio.get_running_loop()
         self.read_only = read_only
         self.isolation = isolation
-        self.lease: Lease = self.core.lease("read" if read_only else "write")
+        self.deferrable = deferrable
+        self.lease: Lease = self.core.lease("read" if read_only else "write", isolation, deferrable)
         # True while statements may be sent: begun, not ended, not broken as far as Python knows.
         self.ready = False
         self.ended = False

@@ -8,6 +8,7 @@ from typing import Any
 from oxyde.models.decorators import Check, Index, Unique
 from oxyde.models.field import Field, OxydeFieldInfo
 from oxyde.models.model import Model
+from oxyde.models.ranges import Range
 from oxyde.models.registry import clear_registry, iter_tables, register_table, registered_tables, unregister_table
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Index",
     "Model",
     "OxydeFieldInfo",
+    "Range",
     "Unique",
     "clear_registry",
     "iter_tables",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 from oxyde.models.columntypes import ColumnType, Limits
 from oxyde.models.naming import shorten
 from oxyde.models.options import DbOptions
+from oxyde.models.ranges import Range
 from oxyde_core.types import TypeTag
 
 if TYPE_CHECKING:
@@ -92,12 +93,17 @@ class Column:
         self._lookups: frozenset[str] | None = None
 
     @property
+    def is_range(self) -> bool:
+        """Whether the values are ranges."""
+        return get_origin(self.python_type) is Range
+
+    @property
     def lookups(self) -> frozenset[str]:
         """The names of the lookups that the column's type has."""
         if self._lookups is None:
-            from oxyde.models.lookups import lookups_for
+            from oxyde.models.lookups import RANGE, lookups_for
 
-            self._lookups = frozenset(lookups_for(self.type))
+            self._lookups = frozenset(RANGE if self.is_range else lookups_for(self.type))
         return self._lookups
 
     @property

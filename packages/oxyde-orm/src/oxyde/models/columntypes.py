@@ -30,9 +30,11 @@ from pydantic_core import SchemaValidator, core_schema
 
 from oxyde.exceptions import FieldError
 from oxyde.models.annotations import unwrap
+from oxyde.models.declared import declared_form
 from oxyde.models.jsontypes import json_codec
 from oxyde.models.naming import shorten, snake_case
 from oxyde.models.options import DbOptions
+from oxyde.models.ranges import Range
 from oxyde_core.types import TypeTag
 
 __all__ = ["ColumnType", "Limits", "UnstorableError", "column_type", "limits_of"]
@@ -89,21 +91,32 @@ def column_type(where: str, annotation: Any, metadata: Iterable[Any], options: D
     metadata = (*inner.metadata, *metadata)
     if options.converter is not None:
         return _converted(where, inner.type, options)
-    found = _scalar(where, inner.type, limits_of(metadata))
+    found = _declared(inner.type, options.type) or _scalar(where, inner.type, limits_of(metadata))
     if found is not None:
         return found
     if get_origin(inner.type) is list:
         (item_annotation,) = get_args(inner.type)
         item = unwrap(item_annotation)
-        element = _scalar(where, item.type, limits_of(item.metadata))
+        declared = None if options.type is None else options.type.replace("[]", "").strip()
+        element = _declared(item.type, declared) or _scalar(where, item.type, limits_of(item.metadata))
         if element is not None:
-            return _array(inner.type, element)
+            return _array(inner.type, element, item.optional)
+    if get_origin(inner.type) is Range or inner.type is Range:
+        raise FieldError(
+            f"{where}: a Range needs its type and the column's, such as Range[int] with db_type='int8range'; "
+            "there are int4range, int8range, numrange, daterange, tsrange and tstzrange"
+        )
     if _is_json(inner.type):
         to_db, from_db, coerce = json_codec(where, annotation, tuple(metadata))
         return ColumnType("json", inner.type, coerce, to_db, from_db)
     raise FieldError(
         f"{where}: {_name(inner.type)} has no column type; give db_converter=(to_db, from_db) to say how it is stored"
     )
+
+
+def _declared(kind: Any, db_type: str | None) -> ColumnType | None:
+    form = declared_form(kind, db_type)
+    return None if form is None else ColumnType("text", kind, form.coerce, form.write, form.read)
 
 
 # One row per scalar type.  `exact` only where the core takes every value of that very type as it is.
@@ -276,7 +289,7 @@ def _literal(where: str, kind: Any, limits: Limits) -> ColumnType:
     return base._replace(python_type=kind, coerce=TypeAdapter(kind).validate_python, choices=encoded)
 
 
-def _array(annotation: Any, item: ColumnType) -> ColumnType:
+def _array(annotation: Any, item: ColumnType, holds_none: bool) -> ColumnType:
     coerce = TypeAdapter(list[Any]).validate_python
     one, out, back = item.coerce, item.to_db, item.from_db
 
@@ -291,7 +304,20 @@ def _array(annotation: Any, item: ColumnType) -> ColumnType:
         from_db = _mapped(back)
     else:
         from_db = _each(back)
+    if not holds_none:
+        from_db = _without_none(from_db)
     return ColumnType(("array", item.tag), annotation, coerce_items, to_db, from_db)
+
+
+def _without_none(convert: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    """Databases do not know that the items of an array are never NULL: a row that breaks this is refused."""
+
+    def refuse_none(value: list[Any]) -> list[Any]:
+        if None in value:
+            raise ValueError("a NULL among items that are never None")
+        return value if convert is None else convert(value)
+
+    return refuse_none
 
 
 def _mapped(members: dict[Any, Any]) -> Callable[[Any], Any]:

@@ -93,7 +93,16 @@ class ModelInfo:
             self.table,
             self.schema,
             tuple(
-                (item.name, item.column, item.type, item.nullable, item.primary_key, item.auto, item.generated)
+                (
+                    item.name,
+                    item.column,
+                    item.type,
+                    item.nullable,
+                    item.primary_key,
+                    item.auto,
+                    item.generated,
+                    item.options.type,
+                )
                 for item in self.columns
             ),
         )

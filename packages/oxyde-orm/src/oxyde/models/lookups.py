@@ -7,6 +7,7 @@ family decides what value it takes and which contract node it becomes (`oxyde.qu
     member    any iterable of such values                 in not_in
     bounds    two of them                                 between range
     null      a bool                                      isnull
+    array     a list of such values                     contains contained_by overlap, of fields with a list
     match     a string, whatever string type the field has   contains … iregex
 
 To add a lookup: a row here, its node in `oxyde_core.ir`, its SQL in the compiler, one conformance case.
@@ -19,6 +20,7 @@ from typing import Final
 from oxyde_core.types import TypeTag, kind_of
 
 __all__ = [
+    "ARRAY",
     "BOUNDS",
     "COMPARE",
     "EQUALITY",
@@ -27,6 +29,7 @@ __all__ = [
     "MEMBER",
     "ORDERED",
     "ORDERED_KINDS",
+    "RANGE",
     "TEXT_KINDS",
     "is_ordered",
     "is_text",
@@ -89,7 +92,14 @@ another), booleans, JSON and arrays."""
 TEXT_KINDS: Final[frozenset[str]] = frozenset({"text", "string"})
 """Types that have the string lookups."""
 
-LOOKUPS: Final[tuple[str, ...]] = EQUALITY + ORDERED + MATCH
+ARRAY: Final[tuple[str, ...]] = ("contains", "contained_by", "overlap", "length")
+"""What a field with a list of plain values has besides.  `length` is that of the list, `tags__0` its first item; both
+take the lookups of what they are (`tags__length__gt`, `tags__0__startswith`)."""
+
+RANGE: Final[tuple[str, ...]] = EQUALITY + ORDERED + ARRAY[:3]
+"""What a field with a range has; the other side is a range or one value."""
+
+LOOKUPS: Final[tuple[str, ...]] = EQUALITY + ORDERED + MATCH + ARRAY[1:]
 """Every lookup name."""
 
 
@@ -109,4 +119,5 @@ def lookups_for(tag: TypeTag) -> tuple[str, ...]:
     >>> lookups_for("boolean")
     ('exact', 'ne', 'in', 'not_in', 'isnull')
     """
-    return EQUALITY + (ORDERED if is_ordered(tag) else ()) + (MATCH if is_text(tag) else ())
+    more = ARRAY if kind_of(tag) == "array" else MATCH if is_text(tag) else ()
+    return EQUALITY + (ORDERED if is_ordered(tag) else ()) + more

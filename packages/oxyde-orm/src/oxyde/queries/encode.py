@@ -97,6 +97,9 @@ def literal_beside(tag: TypeTag, value: object, label: str) -> tuple[object, Typ
         raise FieldLookupValueError(
             f"{label} is a {family(tag)} and cannot be used with a value of type {type(value).__name__}"
         )
+    if kind_of(tag) == "enum":
+        # A text would not do: the enum is a type of its own on some databases.
+        return encoded, tag
     if kind_of(tag) == "decimal" and own != DECIMAL:
         # By way of its text, so that 1.1 means 1.1 and not the nearest binary fraction.
         return Decimal(str(encoded)), DECIMAL

@@ -12,10 +12,11 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from oxyde.exceptions import FieldLookupError, FieldLookupValueError
-from oxyde.models.lookups import BOUNDS, COMPARE, LOOKUPS, MATCH, MEMBER, lookups_for
+from oxyde.models.lookups import ARRAY, BOUNDS, COMPARE, LOOKUPS, MATCH, MEMBER, lookups_for
+from oxyde.models.ranges import Range
 from oxyde.queries.encode import UNKNOWN, check_comparable, encode, encode_many, literal_beside, none_error
 from oxyde_core import ir
-from oxyde_core.types import TypeTag
+from oxyde_core.types import TypeTag, kind_of
 
 if TYPE_CHECKING:
     from oxyde.models.columns import Column
@@ -142,6 +143,29 @@ class Membership(Lookup):
         return build(operand.node, tag), (*operand.params, [encoded for encoded, _ in pairs])
 
 
+class Members(Lookup):
+    """contains, contained_by, overlap: the members of two lists, or of two ranges."""
+
+    __slots__ = ("operator",)
+
+    def __init__(self, operand: Operand, name: str) -> None:
+        super().__init__(operand, name)
+        self.operator: ir.ArrayOperator = cast(ir.ArrayOperator, name)
+        self.node = ir.array(self.operator, operand.node, ir.param(operand.type))
+
+    def bind(self, scope: Scope, value: Any) -> Bound:
+        if value is None or isinstance(value, Expression):
+            pass
+        elif self.operand.column is not None and self.operand.column.is_range:
+            value = value if isinstance(value, Range) else Range(value, value, "[]")
+        else:
+            if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+                raise self.fail("a list", value)
+            value = list(value)
+        node, params = self.side(scope, value)
+        return ir.array(self.operator, self.operand.node, node), self.operand.params + params
+
+
 class Bounds(Lookup):
     """between and range: a pair, both ends included."""
 
@@ -266,6 +290,8 @@ def make_lookup(operand: Operand, name: str) -> Lookup:
         return Membership(operand, name)
     if name in BOUNDS:
         return Bounds(operand, name)
+    if name in ARRAY and (kind_of(operand.type) == "array" or (column is not None and column.is_range)):
+        return Members(operand, name)
     if name in MATCH:
         return Match(operand, name)
     return NullTest(operand, name)

@@ -7,13 +7,14 @@ has a new one.  Everything in it is derived from the model and bounded by the mo
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pydantic import TypeAdapter
 
 from oxyde.exceptions import FieldError
 from oxyde.queries.lookups import AnyLookup, Expression, KeyLookup, Lookup, Operand, make_lookup, unsupported
 from oxyde_core import Loader, ir
+from oxyde_core.types import TypeTag, kind_of
 
 if TYPE_CHECKING:
     from oxyde.models.columns import Column
@@ -161,9 +162,25 @@ class Scope:
         if field == "pk" and len(self.key) > 1:
             return KeyLookup(tuple(self._part(part) for part in self.key), name)
         column = self.info.by_name[field]
+        if kind_of(column.type) == "array":
+            part, _, name = name.partition("__")
+            inside = self._inside(column, field, part)
+            if inside is not None:
+                return make_lookup(inside, name or "exact")
+            name = f"{part}__{name}" if name else part
         if "__" in name:
             raise unsupported(name, field, column.lookups)
         return make_lookup(Operand(ir.column(column.name), (), column.type, field, column), name)
+
+    def _inside(self, column: Column, field: str, part: str) -> Operand | None:
+        """The length of a list, or one of its items."""
+        node = ir.column(column.name)
+        if part == "length":
+            return Operand(ir.func("length", node), (), "big_integer", f"{field}__length")
+        if part.isdecimal():
+            item = cast(TypeTag, column.type[1])
+            return Operand(ir.item(node, ir.param("big_integer")), (int(part),), item, f"{field}__{part}")
+        return None
 
     def _part(self, name: str) -> Lookup:
         return make_lookup(self.operand(name), "exact")
