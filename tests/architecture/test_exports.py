@@ -12,7 +12,7 @@ import oxyde
 EXPORTS = {
     "oxyde": """
         AsyncDatabase AsyncTransaction Check F Field Index Model Q Query QueryManager
-        PoolSettings Unique atomic col create_tables db disconnect_all drop_tables execute_raw
+        PoolSettings Range Unique atomic col create_tables db disconnect_all drop_tables execute_raw
         get_active_transaction get_connection not_ outside_transaction register_connection
         unregister_connection __version__
     """,

@@ -1,21 +1,26 @@
 """The databases that the conformance suite runs on, and what each of them cannot do.
 
-To add a server: one row here.  ``url`` gets a directory of the test's own; a server's row reads its address from the
-environment instead.  ``lacks`` maps a capability to the reason why the database has not got it; it is written from the
-database's manual and deliberately knows nothing of the core's own feature flags.
+To add a server: one row here.  ``url`` gets a directory of the test's own and the name of one of its databases; a
+server's row reads its address from the environment instead, and is not there without one.  ``lacks`` maps a capability
+to the reason why the database has not got it; it is written from the database's manual and deliberately knows nothing
+of the core's own feature flags.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
+from urllib.parse import quote, urlsplit
 
 import pytest
 
 from oxyde import NotSupportedError
+from tests.servers import databases
 
 CAPABILITIES = {
     "deferrable_foreign_key": "a foreign key that is only checked at commit",
@@ -34,11 +39,13 @@ class Lane:
 
     name: str
     family: str
-    """Lanes of one family share the storage forms that a test about unreadable values writes by hand."""
-    url: Callable[[Path], str]
+    """Lanes of one family share the storage forms that a test writes by hand, and the SQL of its raw statements."""
+    url: Callable[[Path, str], str]
     lacks: Mapping[str, str] = field(default_factory=dict)
     negative_zero: bool = True
     """Whether -0.0 keeps its sign."""
+    json_negative_zero: bool = True
+    """Whether it does inside JSON."""
 
     def has(self, capability: str) -> bool:
         assert capability in CAPABILITIES, f"unknown capability {capability!r}"
@@ -53,6 +60,35 @@ class Lane:
         with pytest.raises(NotSupportedError):
             yield
 
+    def sql(self, text: str) -> str:
+        """A raw statement that is written with ``?``, with the database's own placeholders."""
+        if self.family == "postgres":
+            first, *rest = text.split("?")
+            return first + "".join(f"${n}{part}" for n, part in enumerate(rest, 1))
+        return text
+
+    def cast(self, value: object) -> str:
+        """A placeholder for a value in a place that does not say which type it wants."""
+        if self.family == "postgres":
+            return f"CAST(? AS {NATIVE[type(value)]})"
+        return "?"
+
+    def empty(self, name: str) -> None:
+        """After a test: the database has nothing left of it, and nobody is connected."""
+        if self.family == "postgres":
+            databases.empty(name)
+
+
+NATIVE = {
+    bool: "boolean",
+    bytes: "bytea",
+    float: "double precision",
+    int: "bigint",
+    str: "text",
+    timedelta: "interval",
+    type(None): "text",
+}
+"""What PostgreSQL calls the types of Python."""
 
 SQLITE_LACKS = MappingProxyType(
     {
@@ -64,14 +100,75 @@ SQLITE_LACKS = MappingProxyType(
     }
 )
 
+
+def postgres_lacks() -> Mapping[str, str]:
+    """What the server is too old for."""
+    (number,) = databases.observer("default").query("SHOW server_version_num")[0]
+    return {} if int(number or 0) >= 150000 else {"nulls_not_distinct": "NULLS NOT DISTINCT came with version 15"}
+
+
+def postgres_lanes() -> Iterator[Lane]:
+    """One for each way to the server that the environment names."""
+    if databases.SERVER is None:
+        return
+    ways = {
+        "postgres": databases.SERVER,
+        "postgres-socket": through_socket(os.environ.get("OXYDE_TEST_POSTGRES_SOCKET")),
+        "postgres-tls": os.environ.get("OXYDE_TEST_POSTGRES_TLS_URL"),
+    }
+    for name, address in ways.items():
+        if address:
+            yield Lane(
+                name,
+                "postgres",
+                lambda directory, database, address=address: databases.database_url(database, address),  # type: ignore[misc]
+                PostgresLacks(),
+                # The numbers of JSONB are NUMERIC, which has none.
+                json_negative_zero=False,
+            )
+
+
+def through_socket(where: str | None) -> str | None:
+    """The URL of the same server for the directory of its socket (or a URL that already says so)."""
+    if not where or "://" in where:
+        return where
+    parts = urlsplit(databases.server())
+    user = parts.netloc.rpartition("@")[0]
+    return f"{parts.scheme}://{user}@:{parts.port or 5432}/?host={quote(where)}"
+
+
+class PostgresLacks(Mapping[str, str]):
+    """Asks the server's version when it is first looked at, which is not while tests are collected."""
+
+    def __getitem__(self, name: str) -> str:
+        return postgres_lacks()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(postgres_lacks())
+
+    def __len__(self) -> int:
+        return len(postgres_lacks())
+
+
 LANES = (
     Lane(
         "sqlite-file",
         "sqlite",
-        lambda directory: f"sqlite:///{directory / 'conformance.db'}",
+        lambda directory, database: f"sqlite:///{directory / database}.db",
         SQLITE_LACKS,
         # A REAL that is a whole number is stored as an integer, which has no negative zero.
         negative_zero=False,
     ),
-    Lane("sqlite-memory", "sqlite", lambda directory: "sqlite://:memory:", SQLITE_LACKS, negative_zero=False),
+    Lane("sqlite-memory", "sqlite", lambda directory, database: "sqlite://:memory:", SQLITE_LACKS, negative_zero=False),
+    *postgres_lanes(),
 )
+
+sqlite = pytest.mark.parametrize(
+    "lane", [lane for lane in LANES if lane.family == "sqlite"], indirect=True, ids=lambda lane: lane.name
+)
+"""For what only a file format without column types brings up."""
+
+postgres = pytest.mark.parametrize(
+    "lane", [lane for lane in LANES if lane.name == "postgres"], indirect=True, ids=lambda lane: lane.name
+)
+"""For what the way to the server has nothing to do with."""

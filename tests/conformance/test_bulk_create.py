@@ -167,7 +167,7 @@ async def test_relations() -> None:
 class TestConflicts:
     @pytest.fixture(autouse=True)
     async def rows(self, tables_: None) -> None:
-        await Counter.objects.bulk_create([{"id": 1, "name": "a", "count": 1}, {"id": 2, "name": "b", "count": 2}])
+        await Counter.objects.bulk_create([{"name": "a", "count": 1}, {"name": "b", "count": 2}])
 
     async def test_ignore(self) -> None:
         await Counter.objects.bulk_create(

@@ -106,6 +106,7 @@ async def wake_ups(work: Callable[[], Awaitable[Any]]) -> int:
     return woken
 
 
+@pytest.mark.standard_loop
 @pytest.mark.parametrize("lane", FILE, indirect=True, ids=lambda lane: lane.name)
 async def test_wake_ups(lane: Lane, database: AsyncDatabase, rows: None) -> None:
     async def look_up() -> None:

@@ -26,6 +26,7 @@ from oxyde import (
 )
 
 from .conftest import Tables
+from .lanes import Lane
 from .models import Author, Book, Seat, Token
 
 
@@ -82,7 +83,8 @@ async def test_values(tables: Tables) -> None:
     assert (book.pages, book.author_id, book.price) == (12, 1, None)
     assert await Book.objects.get(id=book.id) == await Book.objects.get(title="x")
     assert (await Book.objects.create(pk=77, title="y")).id == 77
-    assert (await Book.objects.create(title="z")).id == 78
+    # The next of SQLite's keys is past it, of PostgreSQL's sequence it is not.
+    assert (await Book.objects.create(title="z")).id not in (book.id, 77)
 
 
 async def test_an_instance(tables: Tables) -> None:
@@ -360,13 +362,13 @@ class TestReturnedRows:
         rows = await Range.objects.bulk_create([Range(low=n) for n in range(5)])
         assert [row.high for row in rows] == [10] * 5
 
-    async def test_enums_and_converted_values_come_back_as_their_type(self, tables: Tables) -> None:
+    async def test_enums_and_converted_values_come_back_as_their_type(self, lane: Lane, tables: Tables) -> None:
         from .kinds import Colour
 
         class Painted(Model):
             id: int | None = Field(default=None, db_pk=True)
             colour: Colour = Field(db_default="'red'")
-            tags: list[int] = Field(db_default="'[1,2]'")
+            tags: list[int] = Field(db_default="'{1,2}'" if lane.family == "postgres" else "'[1,2]'")
             extra: dict[str, int] = Field(db_default="'{\"a\": 1}'")
 
             class Meta:

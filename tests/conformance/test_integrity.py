@@ -54,13 +54,13 @@ class Child(Model):
 class Limited(Model):
     id: int | None = Field(default=None, db_pk=True)
     code: str = Field(db_unique=True, db_column="the_code")
-    left: int = 0
-    right: int = 0
+    low: int = 0
+    high: int = 0
 
     class Meta:
         is_table = True
         table_name = "conf_limited"
-        constraints = [Check("left <= right", name="in_order"), Unique(["left", "right"], name="one_pair")]
+        constraints = [Check("low <= high", name="in_order"), Unique(["low", "high"], name="one_pair")]
 
 
 class Slug(Model):
@@ -203,21 +203,21 @@ class TestConstraints:
     async def test_unique(self) -> None:
         expected = {"table": "conf_limited", "column": "the_code"}
         error = UniqueViolationError
-        await self.fails(error, Limited.objects.create(code="a", right=1), **expected)
-        await self.fails(error, Limited(code="a", right=1).save(), **expected)
+        await self.fails(error, Limited.objects.create(code="a", high=1), **expected)
+        await self.fails(error, Limited(code="a", high=1).save(), **expected)
         await self.fails(
-            error, Limited.objects.bulk_create([{"code": "b", "right": 5}, {"code": "a", "right": 2}]), **expected
+            error, Limited.objects.bulk_create([{"code": "b", "high": 5}, {"code": "a", "high": 2}]), **expected
         )
         await self.fails(
-            error, execute_raw("INSERT INTO conf_limited (the_code, left, right) VALUES ('a', 3, 3)"), **expected
+            error, execute_raw("INSERT INTO conf_limited (the_code, low, high) VALUES ('a', 3, 3)"), **expected
         )
-        await self.fails(error, Limited.objects.create(id=1, code="b", right=1), table="conf_limited", column="id")
+        await self.fails(error, Limited.objects.create(id=1, code="b", high=1), table="conf_limited", column="id")
 
     async def test_unique_together(self) -> None:
         with pytest.raises(UniqueViolationError) as caught:
             await Limited.objects.create(code="b")
         assert caught.value.table == "conf_limited"
-        assert "left" in f"{caught.value.column} {caught.value.constraint} {caught.value}"
+        assert "low" in f"{caught.value.column} {caught.value.constraint} {caught.value}"
         await Seat.objects.create(row=1, number=1, guest="x")
         with pytest.raises(UniqueViolationError):
             await Seat.objects.create(row=1, number=2, guest="x")
@@ -226,23 +226,23 @@ class TestConstraints:
 
     async def test_check(self) -> None:
         expected = {"constraint": "in_order"}
-        await self.fails(CheckViolationError, Limited.objects.create(code="b", left=2, right=1), **expected)
-        await self.fails(CheckViolationError, Limited.objects.update(left=2, right=1), **expected)
+        await self.fails(CheckViolationError, Limited.objects.create(code="b", low=2, high=1), **expected)
+        await self.fails(CheckViolationError, Limited.objects.update(low=2, high=1), **expected)
 
     async def test_not_null(self) -> None:
-        expected = {"table": "conf_limited", "column": "left"}
+        expected = {"table": "conf_limited", "column": "low"}
         error = NotNullViolationError
         await self.fails(
-            error, Limited.objects.bulk_create([Limited.model_construct(code="b", left=None, right=1)]), **expected
+            error, Limited.objects.bulk_create([Limited.model_construct(code="b", low=None, high=1)]), **expected
         )
-        await self.fails(error, execute_raw("UPDATE conf_limited SET left = NULL"), **expected)
+        await self.fails(error, execute_raw("UPDATE conf_limited SET low = NULL"), **expected)
 
     async def test_a_transaction_goes_on_after_a_nested_block_failed(self) -> None:
         async with atomic():
             with pytest.raises(UniqueViolationError):
                 async with atomic():
-                    await Limited.objects.create(code="a", right=1)
-            await Limited.objects.create(code="b", right=7)
+                    await Limited.objects.create(code="a", high=1)
+            await Limited.objects.create(code="b", high=7)
         assert await Limited.objects.count() == 2
 
     async def test_messages_hold_no_values(self) -> None:

@@ -12,6 +12,7 @@ from oxyde import Model, execute_raw
 
 from .conftest import Tables
 from .kinds import KINDS, Kind, same
+from .lanes import Lane
 
 NATIVE = {
     "int",
@@ -175,13 +176,13 @@ async def test_order(kind: Kind, table: Any) -> None:
 
 
 @native
-async def test_raw_parameters(kind: Kind, table: Any) -> None:
+async def test_raw_parameters(kind: Kind, table: Any, lane: Lane) -> None:
     """A native value as a parameter of raw SQL is stored as the column stores it."""
     for value in kind.values:
         row = await table.objects.create(value=kind.values[0])
-        await execute_raw(f"UPDATE {table.get_table_name()} SET value = ? WHERE id = ?", [value, row.id])
+        await execute_raw(lane.sql(f"UPDATE {table.get_table_name()} SET value = ? WHERE id = ?"), [value, row.id])
         check(kind, (await table.objects.get(id=row.id)).value, value)
-        stored = await execute_raw(f"SELECT id FROM {table.get_table_name()} WHERE value = ?", [value])
+        stored = await execute_raw(lane.sql(f"SELECT id FROM {table.get_table_name()} WHERE value = ?"), [value])
         assert row.id in [found["id"] for found in stored]
 
 

@@ -27,28 +27,29 @@ TABLE: tuple[Any, ...] = (
     "documents",
     None,
     (
-        # field, column, type, nullable, primary key, auto, generated
-        ("id", "id", "big_integer", False, True, True, False),
-        ("title", "title", ("string", 200), False, False, False, False),
-        ("body", "body_text", "text", True, False, False, False),
-        ("pages", "pages", "integer", False, False, False, False),
-        ("rank", "rank", "small_integer", True, False, False, False),
-        ("score", "score", "double", True, False, False, False),
-        ("ratio", "ratio", "real", True, False, False, False),
-        ("price", "price", ("decimal", 10, 2), True, False, False, False),
-        ("amount", "amount", ("decimal", None, None), True, False, False, False),
-        ("public", "public", "boolean", False, False, False, False),
-        ("created", "created", "date_time", False, False, False, False),
-        ("seen", "seen", "date_time_utc", True, False, False, False),
-        ("day", "day", "date", True, False, False, False),
-        ("hour", "hour", "time", True, False, False, False),
-        ("took", "took", "timedelta", True, False, False, False),
-        ("token", "token", "uuid", True, False, False, False),
-        ("raw", "raw", "blob", True, False, False, False),
-        ("meta", "meta", "json", True, False, False, False),
-        ("status", "status", ("enum", "document_status_enum", ("draft", "done")), False, False, False, False),
-        ("tags", "tags", ("array", "text"), True, False, False, False),
-        ("total", "total", "big_integer", True, False, False, True),
+        # field, column, type, nullable, primary key, auto, generated, db_type
+        ("id", "id", "big_integer", False, True, True, False, None),
+        ("title", "title", ("string", 200), False, False, False, False, None),
+        ("body", "body_text", "text", True, False, False, False, None),
+        ("pages", "pages", "integer", False, False, False, False, None),
+        ("rank", "rank", "small_integer", True, False, False, False, None),
+        ("score", "score", "double", True, False, False, False, None),
+        ("ratio", "ratio", "real", True, False, False, False, None),
+        ("price", "price", ("decimal", 10, 2), True, False, False, False, None),
+        ("amount", "amount", ("decimal", None, None), True, False, False, False, None),
+        ("public", "public", "boolean", False, False, False, False, None),
+        ("created", "created", "date_time", False, False, False, False, None),
+        ("seen", "seen", "date_time_utc", True, False, False, False, None),
+        ("day", "day", "date", True, False, False, False, None),
+        ("hour", "hour", "time", True, False, False, False, None),
+        ("took", "took", "timedelta", True, False, False, False, None),
+        ("token", "token", "uuid", True, False, False, False, None),
+        ("raw", "raw", "blob", True, False, False, False, None),
+        ("meta", "meta", "json", True, False, False, False, None),
+        ("status", "status", ("enum", "document_status_enum", ("draft", "done")), False, False, False, False, None),
+        ("tags", "tags", ("array", "text"), True, False, False, False, None),
+        ("address", "address", "text", True, False, False, False, "inet"),
+        ("total", "total", "big_integer", True, False, False, True, None),
     ),
 )
 TYPES: dict[str, TypeTag] = {field: tag for field, _, tag, *_ in TABLE[3]}
@@ -91,6 +92,10 @@ def expressions() -> dict[str, ir.Node]:
         "func_concat": ir.func("concat", title, text, ir.column("body")),
         "column_to_column": ir.compare("gte", score, ir.column("ratio")),
     }
+    members: tuple[ir.ArrayOperator, ...] = ("contains", "contained_by", "overlap")
+    for array in members:
+        cases[f"array_{array}"] = ir.array(array, ir.column("tags"), ir.param(TYPES["tags"]))
+    cases["item"] = ir.compare("eq", ir.item(ir.column("tags"), number), text)
     for operator in ("eq", "ne", "lt", "lte", "gt", "gte"):
         cases[f"cmp_{operator}"] = compare(operator, "pages")
     for match in ir.MATCH_OPERATORS:
