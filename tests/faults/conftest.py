@@ -10,9 +10,13 @@ import pytest
 
 from oxyde import AsyncDatabase
 from oxyde.db import registry
+from tests.servers import databases
 
-from .harness import kill_the_rest
+from .harness import KINDS, Where, kill_the_rest
 from .programs.common import prepared, quiet
+
+# What only PostgreSQL has needs one.
+collect_ignore_glob = [] if databases.SERVER else ["test_postgres_*.py"]
 
 
 @pytest.fixture(autouse=True)
@@ -38,23 +42,25 @@ def seed() -> int:
     return seed
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the test's database file will be."""
-    return tmp_path / "faults.db"
+@pytest.fixture(params=KINDS)
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Where]:
+    """The test's database; at the end nobody may be connected to it any more."""
+    yield Where.of(request.param, tmp_path)
+    if request.param == "postgres":
+        databases.empty("faults")
 
 
 @pytest.fixture
-async def opened(path: Path) -> AsyncIterator[Callable[..., Any]]:
+async def opened(where: Where) -> AsyncIterator[Callable[..., Any]]:
     """Connects databases with tables; at the end each has to be quiet and to close at once."""
-    databases: list[AsyncDatabase] = []
+    made: list[AsyncDatabase] = []
 
-    async def opened(where: str | Path | None = None, **options: Any) -> AsyncDatabase:
-        databases.append(await prepared(str(path if where is None else where), **options))
-        return databases[-1]
+    async def opened(**options: Any) -> AsyncDatabase:
+        made.append(await prepared(where.url, **options))
+        return made[-1]
 
     yield opened
-    for database in databases:
+    for database in made:
         if database.connected:
             await quiet(database)
         await database.disconnect()

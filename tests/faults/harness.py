@@ -1,17 +1,24 @@
-"""Running scripts in clean processes, looking at a file from outside, and stepping through suspensions."""
+"""Running scripts in clean processes, looking at a database from outside, and stepping through suspensions."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from tests.servers import databases
+from tests.servers.wire import Connection
 
 PROGRAMS = Path(__file__).parent / "programs"
 SCALE = float(os.environ.get("OXYDE_FAULTS_SCALE", "1"))
@@ -33,6 +40,41 @@ for text in sys.argv[2:]:
 print("held", flush=True)
 sys.stdin.read()
 """
+
+
+@dataclass(frozen=True)
+class Where:
+    """The database of a test: its URL, and "file" ("threads": without inline work), "memory" or "postgres"."""
+
+    kind: str
+    url: str
+    scratch: Path
+    """A directory of the test's own; a file's database is in it."""
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def file(self) -> Path:
+        return self.scratch / "faults.db"
+
+    @classmethod
+    def of(cls, kind: str, scratch: Path) -> Where:
+        match kind:
+            case "postgres":
+                return cls(kind, databases.database_url("faults"), scratch)
+            case "memory":
+                return cls(kind, "sqlite://:memory:", scratch)
+        return cls(kind, f"sqlite:///{scratch / 'faults.db'}", scratch)
+
+
+KINDS = ("file", "postgres") if databases.SERVER else ("file",)
+
+
+def on(*kinds: str) -> pytest.MarkDecorator:
+    """The databases that a test runs on (by default a file, and a PostgreSQL database where there is a server)."""
+    there = [kind for kind in kinds if kind != "postgres" or databases.SERVER]
+    return pytest.mark.parametrize("where", there, indirect=True)
 
 
 def scaled(size: int) -> int:
@@ -59,12 +101,12 @@ class Finished:
         return found
 
 
-def start_program(name: str, path: str | Path, **options: Any) -> subprocess.Popen[str]:
-    """Start ``programs/NAME.py`` with the path of a database and options."""
+def start_program(name: str, where: Where, **options: Any) -> subprocess.Popen[str]:
+    """Start ``programs/NAME.py`` with the URL of a database and options."""
     # Unclosed things are reported, everything Python says goes to stderr, and a crash shows its stacks there. That our
     # process has threads when it forks is what some of the scripts are about.
     warnings = ("-W", "default", "-W", "ignore:This process:DeprecationWarning")
-    command = [sys.executable, "-X", "faulthandler", *warnings, str(PROGRAMS / f"{name}.py"), str(path)]
+    command = [sys.executable, "-X", "faulthandler", *warnings, str(PROGRAMS / f"{name}.py"), where.url]
     process = subprocess.Popen(
         [*command, json.dumps(options)],
         stdin=subprocess.DEVNULL,
@@ -96,33 +138,72 @@ def finish_program(process: subprocess.Popen[str], seconds: float = 30.0) -> Fin
     return Finished(process.returncode, out, err)
 
 
-def run_program(name: str, path: str | Path, *, seconds: float = 30.0, **options: Any) -> Finished:
-    return finish_program(start_program(name, path, **options), seconds)
+def run_program(name: str, where: Where, *, seconds: float = 30.0, **options: Any) -> Finished:
+    return finish_program(start_program(name, where, **options), seconds)
 
 
-def outside(path: str | Path, *statements: str, timeout: float = 5.0) -> list[list[Any]]:
-    """The rows of each statement, read by another process with another SQLite."""
-    command = [sys.executable, "-I", "-S", "-c", _OUTSIDE, str(path), str(timeout), *statements]
+def outside(where: Where, *statements: str, timeout: float = 5.0) -> list[list[Any]]:
+    """The rows of each statement, read by somebody else: another process with another SQLite, another client."""
+    if where.kind == "postgres":
+        observer = databases.observer("faults")
+        return [[list(map(_number, row)) for row in observer.query(text)] for text in statements]
+    command = [sys.executable, "-I", "-S", "-c", _OUTSIDE, str(where.file), str(timeout), *statements]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     found: list[list[Any]] = json.loads(done.stdout)
     return found
 
 
-def check_file(path: str | Path, *statements: str) -> list[list[Any]]:
-    """Nobody holds a lock on the file, and it is whole; returns the rows of further statements."""
+def _number(text: str | None) -> Any:
+    return int(text) if text is not None and re.fullmatch(r"-?\d+", text) else text
+
+
+def check(where: Where, *statements: str) -> list[list[Any]]:
+    """Nobody holds a lock, and the file is whole; returns the rows of further statements."""
+    if where.kind == "postgres":
+        no_transactions()
+        return outside(where, *statements)
     _, _, checked, *rows = outside(
-        path, "BEGIN IMMEDIATE", "ROLLBACK", "PRAGMA integrity_check", *statements, timeout=0.0
+        where, "BEGIN IMMEDIATE", "ROLLBACK", "PRAGMA integrity_check", *statements, timeout=0.0
     )
     assert checked == [["ok"]]
     return rows
 
 
+def no_transactions(seconds: float = 2.0) -> None:
+    """Within ``seconds``, no session of the PostgreSQL database has a transaction open or is at work."""
+    deadline = time.monotonic() + seconds
+    while busy := [session for session in databases.sessions("faults") if session[1] != "idle"]:
+        assert time.monotonic() < deadline, busy
+        time.sleep(0.005)
+
+
+class HeldSession:
+    """A session of the PostgreSQL database that keeps what its statements took, until the end of the block."""
+
+    def __init__(self, *statements: str) -> None:
+        self.statements = statements
+
+    def __enter__(self) -> HeldSession:
+        self.connection: Connection | None = Connection(databases.database_url("faults"))
+        for text in self.statements:
+            self.connection.query(text)
+        return self
+
+    def let_go(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+    def __exit__(self, *exc: object) -> None:
+        self.let_go()
+
+
 class Holder:
     """Another process that runs statements on the file and keeps the locks they took, until the end of the block."""
 
-    def __init__(self, path: str | Path, *statements: str) -> None:
-        self.command = [sys.executable, "-I", "-S", "-c", _HOLDER, str(path), *statements]
+    def __init__(self, where: Where, *statements: str) -> None:
+        self.command = [sys.executable, "-I", "-S", "-c", _HOLDER, str(where.file), *statements]
 
     def __enter__(self) -> Holder:
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""The k-loop: every operation cancelled at each of its suspensions, on a file and in memory.
+"""The k-loop: every operation cancelled at each of its suspensions.
 
 "Early" cancels what is waited for, "late" cancels when it has happened and the task has not gone on yet. After each,
 the pool is whole, nothing is locked, the next operation gets its own result, and the rows are all there or all not: as
@@ -10,16 +10,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oxyde import AsyncDatabase, atomic, execute_raw
+from oxyde import AsyncDatabase, atomic
 from oxyde.db import get_active_transaction
 
-from .harness import cancelled_at, check_file
-from .programs.common import Account, Entry, quiet
+from .harness import Where, cancelled_at, check, no_transactions, on
+from .programs.common import Account, Entry, ask, quiet
 
 Operation = Callable[[str], Awaitable[Any]]
 OPERATIONS: dict[str, tuple[Operation, int]] = {}
@@ -72,8 +71,8 @@ async def save(nonce: str) -> None:
 
 @operation(rows=1)
 async def raw(nonce: str) -> None:
-    await execute_raw("INSERT INTO faults_entry (nonce, part) VALUES (?, 0)", [nonce])
-    assert await execute_raw("SELECT ? AS nonce", [nonce]) == [{"nonce": nonce}]
+    await ask("INSERT INTO faults_entry (nonce, part) VALUES (?, 0)", nonce)
+    assert await ask("SELECT CAST(? AS TEXT) AS nonce", nonce) == [{"nonce": nonce}]
 
 
 @operation(rows=0)
@@ -116,25 +115,26 @@ async def reading_transaction(nonce: str) -> None:
 async def look_whole(database: AsyncDatabase, nonce: str) -> int:
     """Check that everything works and return how many rows the operation left."""
     await quiet(database)
+    if database.backend == "postgres":
+        no_transactions()
     assert get_active_transaction() is None
     after = f"after {nonce}"
     async with asyncio.timeout(2):
         async with atomic():
             assert (await Entry.objects.create(nonce=after)).nonce == after
         assert (await Account.objects.get(id=9)).owner == "owner-9"
-        assert await execute_raw("SELECT ? AS nonce", [after]) == [{"nonce": after}]
+        assert await ask("SELECT CAST(? AS TEXT) AS nonce", after) == [{"nonce": after}]
         assert await Entry.objects.filter(nonce=after).count() == 1
         assert await Entry.objects.filter(part=-1).count() == 0
         return await Entry.objects.filter(nonce=nonce).count()
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["early", "late"])
-@pytest.mark.parametrize("where", ["file", "threads", "memory"])
+@on("file", "threads", "memory", "postgres")
 @pytest.mark.parametrize("name", OPERATIONS)
-async def test_every_suspension(opened: Any, path: Path, name: str, where: str, late: bool) -> None:
+async def test_every_suspension(opened: Any, where: Where, name: str, late: bool) -> None:
     run, rows = OPERATIONS[name]
-    inline = where != "threads"
-    database = await opened(":memory:" if where == "memory" else path, accounts=40, sqlite_inline=inline)
+    database = await opened(accounts=40, sqlite_inline=where.kind != "threads")
     await run("warm")
     outcomes = set()
     for k in itertools.count(1):
@@ -153,12 +153,12 @@ async def test_every_suspension(opened: Any, path: Path, name: str, where: str, 
         else:
             assert left in (0, rows), (k, left)
     # On the calling thread, a single row takes no suspension.
-    assert k > 1 or where == "file"
+    assert k > 1 or where.kind == "file"
     if name in ("transaction", "nested"):
         assert outcomes == {None, "committed"}
-    if where != "memory":
+    if where.kind != "memory":
         await database.disconnect()
-        check_file(path)
+        check(where)
 
 
 async def test_a_savepoint_cancelled_alone(opened: Any) -> None:
@@ -195,7 +195,7 @@ async def test_a_savepoint_cancelled_alone(opened: Any) -> None:
     assert refused > 0
 
 
-async def test_thrown_away(opened: Any, path: Path) -> None:
+async def test_thrown_away(opened: Any, where: Where) -> None:
     """A coroutine that is closed while its operation runs: nobody waits, and the engine tidies up."""
     database = await opened(accounts=40, sqlite_inline=False)
     for name, (run, rows) in OPERATIONS.items():
@@ -218,4 +218,4 @@ async def test_thrown_away(opened: Any, path: Path) -> None:
             break
         assert k > 1
     await database.disconnect()
-    check_file(path)
+    check(where)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from .harness import check_file, outside, run_program, scaled
+from .harness import Where, check, outside, run_program, scaled
 
 
-def test_cancelled_at_random(path: Path, seed: int) -> None:
-    found = run_program("cancel_random", path, seed=seed, tasks=scaled(2000)).report
+def test_cancelled_at_random(where: Where, seed: int) -> None:
+    found = run_program("cancel_random", where, seed=seed, tasks=scaled(2000)).report
     assert found["failures"] == []
     # The test means something: many of each were there.
     assert found["seen"]["done"] > 200, found["seen"]
     assert found["seen"]["cancelled"] > 200, found["seen"]
-    stored = dict(outside(path, "SELECT nonce, count(*) FROM faults_entry GROUP BY nonce")[0])
+    stored = dict(outside(where, "SELECT nonce, count(*) FROM faults_entry GROUP BY nonce")[0])
     for nonce, (rows, told) in found["told"].items():
         allowed = {"done": {rows}, "undone": {0}, "open": {0, rows}}[told]
         assert stored.get(nonce, 0) in allowed, (nonce, told, rows, stored.get(nonce, 0))
-    check_file(path)
+    check(where)

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from oxyde.exceptions import (
     TransactionTimeoutError,
 )
 
-from .harness import Holder, check_file
+from .harness import Holder, Where, check, on
 from .programs.common import LONG, LONG_WRITE, Account, Entry, quiet
 
 # Minutes, if nobody stops it.
@@ -41,16 +40,17 @@ async def held(until: asyncio.Event, holding: asyncio.Event) -> None:
         await until.wait()
 
 
-@pytest.mark.parametrize("where", ["file", "memory"])
-async def test_acquire_timeout(opened: Any, path: Path, where: str) -> None:
-    database = await opened(":memory:" if where == "memory" else path, acquire_timeout=0.3)
+@on("file", "memory", "postgres")
+async def test_acquire_timeout(opened: Any, where: Where) -> None:
+    # Whose writer is the only one, or who has only one connection.
+    database = await opened(acquire_timeout=0.3, max_connections=1 if where.kind == "postgres" else 10)
     until, holding = asyncio.Event(), asyncio.Event()
     holder = asyncio.create_task(held(until, holding))
     await holding.wait()
 
     async def begin() -> None:
         async with atomic():
-            raise AssertionError("there is one writer")
+            raise AssertionError("there is one connection")
 
     attempts = {
         "autocommit": lambda: Entry.objects.create(nonce="never"),
@@ -75,9 +75,10 @@ async def test_acquire_timeout(opened: Any, path: Path, where: str) -> None:
     assert await Entry.objects.count() == 1
 
 
-async def test_a_lock_of_another_process(opened: Any, path: Path) -> None:
+@on("file")
+async def test_a_lock_of_another_process(opened: Any, where: Where) -> None:
     database = await opened(accounts=3, sqlite_busy_timeout=300)
-    with Holder(path, "BEGIN IMMEDIATE") as holder:
+    with Holder(where, "BEGIN IMMEDIATE") as holder:
         with lasts(0.25, 0.9), pytest.raises(LockTimeoutError) as caught:
             await Entry.objects.create(nonce="never")
         assert caught.value.retryable
@@ -102,9 +103,9 @@ async def test_a_lock_of_another_process(opened: Any, path: Path) -> None:
     assert await Entry.objects.values_list("nonce", flat=True) == ["now"]
 
 
-@pytest.mark.parametrize("where", ["file", "memory"])
-async def test_statement_timeout(opened: Any, path: Path, where: str) -> None:
-    database = await opened(":memory:" if where == "memory" else path, accounts=3, statement_timeout=0.3)
+@on("file", "memory", "postgres")
+async def test_statement_timeout(opened: Any, where: Where) -> None:
+    database = await opened(accounts=3, statement_timeout=0.3)
     with lasts(0.3, 0.8), pytest.raises(QueryTimeoutError) as caught:
         await execute_raw(ENDLESS)
     assert isinstance(caught.value, TimeoutError)
@@ -114,10 +115,14 @@ async def test_statement_timeout(opened: Any, path: Path, where: str) -> None:
     with lasts(0.25, 0.9):
         results = await asyncio.gather(*slow, return_exceptions=True)
     assert {type(result) for result in results} == {QueryTimeoutError}, results
-    # In a transaction, a read that is stopped spoils nothing; a write takes the transaction with it.
+    # In a transaction, a read that is stopped spoils nothing (on PostgreSQL: in a block of its own); a write takes the
+    # transaction with it.
     async with atomic():
         await Entry.objects.create(nonce="kept")
-        with lasts(0.3, 0.8), pytest.raises(QueryTimeoutError):
+        with lasts(0.3, 0.9), pytest.raises(QueryTimeoutError):
+            if where.kind == "postgres":
+                async with atomic():
+                    await execute_raw(ENDLESS)
             await execute_raw(ENDLESS)
         assert await Entry.objects.count() == 1
     with pytest.raises(TransactionRolledBackError):
@@ -128,7 +133,7 @@ async def test_statement_timeout(opened: Any, path: Path, where: str) -> None:
     assert await Entry.objects.values_list("nonce", flat=True) == ["kept"]
 
 
-async def test_cancel_stops_the_work_and_nobody_else_s(opened: Any, path: Path) -> None:
+async def test_cancel_stops_the_work_and_nobody_else_s(opened: Any, where: Where) -> None:
     database = await opened(accounts=40, max_connections=8)
     # Two threads serve the readers, so bystanders and victims take turns on them.
     bystanders = [asyncio.create_task(execute_raw(LONG.format(rows=300_000))) for _ in range(8)]
@@ -164,7 +169,7 @@ async def test_cancel_stops_the_work_and_nobody_else_s(opened: Any, path: Path) 
     await quiet(database, 1.0)
 
 
-async def test_cancelled_write_in_a_transaction(opened: Any, path: Path) -> None:
+async def test_cancelled_write_in_a_transaction(opened: Any, where: Where) -> None:
     """A long write that is cancelled is stopped within a second, and its transaction with it."""
     database = await opened()
 
@@ -182,10 +187,10 @@ async def test_cancelled_write_in_a_transaction(opened: Any, path: Path) -> None
     assert task.cancelled()
     assert await Entry.objects.count() == 0
     await database.disconnect()
-    check_file(path)
+    check(where)
 
 
-async def test_transaction_timeout(opened: Any, path: Path) -> None:
+async def test_transaction_timeout(opened: Any, where: Where) -> None:
     """At its deadline a transaction is rolled back and its connection free, whatever the program does."""
     database = await opened()
     with pytest.raises(TransactionTimeoutError):

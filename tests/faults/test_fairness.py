@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from .harness import scaled
+from .harness import on, scaled
 from .programs.common import Account
+
+pytestmark = on("file")
 
 LOOK_UPS = scaled(100_000)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,21 @@ import pytest
 from oxyde import F, atomic
 from oxyde.exceptions import CheckViolationError, IntegrityError, PoolTimeoutError, UniqueViolationError
 
-from .harness import Holder, cancelled_at, check_file, finish_program, outside, run_program, scaled, start_program
-from .programs.common import Account, Entry
+from .harness import (
+    Holder,
+    Where,
+    cancelled_at,
+    check,
+    finish_program,
+    on,
+    outside,
+    run_program,
+    scaled,
+    start_program,
+)
+from .programs.common import Account, Entry, prepared
+
+pytestmark = on("file")
 
 WRITES = scaled(20_000)
 
@@ -44,7 +56,11 @@ async def at_once() -> dict[str, bool]:
 
 async def test_which(opened: Any) -> None:
     await opened(accounts=1)
+    # One that meets the writer's own work (a checkpoint) goes to its thread, this once.
     found = await at_once()
+    for _ in range(3):
+        again = await at_once()
+        found = {name: found[name] or again[name] for name in found}
     assert found.pop("update many") is False
     assert all(found.values()), found
     assert await Entry.objects.filter(nonce="one").count() == 0
@@ -60,18 +76,18 @@ async def test_which_not(opened: Any, settings: dict[str, Any]) -> None:
     assert not any((await at_once()).values())
 
 
-async def test_not_in_memory(opened: Any) -> None:
-    await opened(":memory:")
-    assert not any((await at_once()).values())
+async def test_not_in_memory(where: Where) -> None:
+    async with await prepared("sqlite://:memory:"):
+        assert not any((await at_once()).values())
 
 
-async def test_others_see_it_at_once(opened: Any, path: Path) -> None:
+async def test_others_see_it_at_once(opened: Any, where: Where) -> None:
     await opened(accounts=3)
     for n in range(1, 6):
         entry = await Entry.objects.create(nonce=f"entry {n}")
         assert await Account.objects.filter(id=2).update(balance=n) == 1
         assert (await Account.objects.get(id=2)).balance == n
-        assert outside(path, "SELECT nonce FROM faults_entry", "SELECT balance FROM faults_account WHERE id = 2") == [
+        assert outside(where, "SELECT nonce FROM faults_entry", "SELECT balance FROM faults_account WHERE id = 2") == [
             [[f"entry {n}"]],
             [[n]],
         ]
@@ -124,11 +140,11 @@ async def test_a_timeout_fires(opened: Any) -> None:
     assert 0.1 <= time.monotonic() - started < 0.5
 
 
-async def test_another_process_has_the_lock(opened: Any, path: Path) -> None:
+async def test_another_process_has_the_lock(opened: Any, where: Where) -> None:
     await opened(accounts=3)
     await Account.objects.filter(id=1).update(balance=0)
     held = "UPDATE faults_account SET balance = 7 WHERE id = 2"
-    with Holder(path, "BEGIN IMMEDIATE", held) as holder:
+    with Holder(where, "BEGIN IMMEDIATE", held) as holder:
         write = asyncio.create_task(Account.objects.filter(id=1).update(balance=1))
         started = time.perf_counter()
         await asyncio.sleep(0.1)
@@ -168,25 +184,25 @@ async def test_its_own_transaction_is_waited_for(opened: Any) -> None:
 
 
 @pytest.mark.parametrize(("threads", "tasks"), [(2, 1), (4, 3)])
-def test_threads(path: Path, threads: int, tasks: int) -> None:
+def test_threads(where: Where, threads: int, tasks: int) -> None:
     """Threads with loops hammer one database: no deadlock with the GIL, nothing lost, and the main loop lives."""
     rounds = scaled(600) // tasks
-    found = run_program("hammer", path, how="joined", threads=threads, tasks=tasks, rounds=rounds).report
+    found = run_program("hammer", where, how="joined", threads=threads, tasks=tasks, rounds=rounds).report
     workers = threads * tasks
     assert list(found["written"].values()) == [rounds] * workers
     assert found["balance"] == workers * (rounds + rounds // 10)
     assert found["entries"] == workers * (rounds - rounds // 3)
     assert found["lost"] == 0
     assert found["longest"] < 2
-    check_file(path)
+    check(where)
 
 
 @pytest.mark.parametrize("attempt", range(scaled(5)))
-def test_exit(path: Path, attempt: int) -> None:
+def test_exit(where: Where, attempt: int) -> None:
     """The process ends while daemon threads write: its status, a silent stderr, and nothing acknowledged is lost."""
     seconds = 0.1 + 0.01 * attempt
-    process = start_program("hammer", path, how="left", threads=3, tasks=2, seconds=seconds, status=7)
+    process = start_program("hammer", where, how="left", threads=3, tasks=2, seconds=seconds, status=7)
     finished = finish_program(process, 20)
     assert (finished.code, finished.err) == (7, ""), finished
-    (balance,) = check_file(path, "SELECT balance FROM faults_account WHERE id = 1")
+    (balance,) = check(where, "SELECT balance FROM faults_account WHERE id = 1")
     assert balance[0][0] > 0

@@ -8,7 +8,7 @@ import sys
 import tracemalloc
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -17,8 +17,8 @@ from oxyde import Field, Model, atomic, execute_raw
 from oxyde.exceptions import NotFoundError, UniqueViolationError
 from oxyde.models import unregister_table
 
-from .harness import run_program, scaled
-from .programs.common import LONG, Account, Entry, quiet
+from .harness import Where, on, run_program, scaled
+from .programs.common import LONG, Account, Entry, ask, quiet
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def mix(n: int) -> None:
         made = await Entry.objects.bulk_create([Entry(nonce="y", part=part) for part in range(3)])
         async with atomic():
             assert await Entry.objects.filter(id__in=[entry.id for entry in made]).delete() == 3
-    assert await execute_raw("SELECT ? AS n", [n]) == [{"n": n}]
+    assert await ask("SELECT CAST(? AS BIGINT) AS n", n) == [{"n": n}]
     task = asyncio.ensure_future(Entry.objects.create(nonce="cancelled"))
     await asyncio.sleep(0)
     task.cancel()
@@ -55,7 +55,11 @@ async def mix(n: int) -> None:
 
 
 async def steady(work: Callable[[int], Awaitable[None]], rounds: int) -> dict[str, float]:
-    """By how much things grow from one half of the work to the other."""
+    """By how much things grow in a third of the work, and in each of the three.
+
+    What one round leaves behind is seen in every third; a connection that is replaced, or a list that
+    gets more room, only in one. The smallest of the three counts.
+    """
 
     def measure() -> dict[str, float]:
         gc.collect()
@@ -72,23 +76,28 @@ async def steady(work: Callable[[int], Awaitable[None]], rounds: int) -> dict[st
     try:
         for n in range(rounds // 4):
             await work(n)
-        before = measure()
-        for n in range(rounds):
-            await work(n)
-        after = measure()
+        measures = [measure()]
+        for _ in range(3):
+            for n in range(rounds // 3):
+                await work(n)
+            measures.append(measure())
     finally:
         tracemalloc.stop()
-    return {name: after[name] - before[name] for name in after}
+    return {
+        name: min((after[name] - before[name] for before, after in pairwise(measures)), key=abs) for name in measures[0]
+    }
 
 
 async def test_ten_thousand_operations(opened: Any) -> None:
     """14 operations a round."""
-    await opened(accounts=40)
+    # Few connections, which are soon all there: each has buffers and Python's objects around its socket.
+    await opened(accounts=40, max_connections=2)
     grown = await steady(mix, scaled(720))
     assert grown["objects"] < 100, grown
-    assert grown["bytes"] < 50_000, grown
+    assert grown["bytes"] < 30_000, grown
     for name in ("None", "True", "class", "empty"):
-        assert abs(grown[name]) < 100, (name, grown)
+        # One per round would be 240.
+        assert abs(grown[name]) < 120, (name, grown)
 
 
 async def test_ten_thousand_look_ups(opened: Any) -> None:
@@ -105,9 +114,9 @@ async def test_ten_thousand_look_ups(opened: Any) -> None:
         assert abs(grown[name]) < 50, (name, grown)
 
 
-def test_resident_memory(path: Path) -> None:
+def test_resident_memory(where: Where) -> None:
     """What neither tracemalloc nor the collector sees: the engine's own memory."""
-    found = run_program("grow", path, rounds=scaled(2000)).report
+    found = run_program("grow", where, seconds=150, rounds=scaled(2000)).report
     assert found["kib"] < 4096, found
 
 
@@ -133,7 +142,7 @@ async def test_a_model_that_goes_while_its_query_runs(opened: Any) -> None:
     database = await opened()
     await execute_raw("CREATE TABLE faults_passing (id INTEGER PRIMARY KEY, owner TEXT NOT NULL)")
     for n in range(1, 6):
-        await execute_raw("INSERT INTO faults_passing VALUES (?, ?)", [n, f"owner-{n}"])
+        await ask("INSERT INTO faults_passing VALUES (?, ?)", n, f"owner-{n}")
 
     def define() -> Any:
         class Passing(Model):
@@ -195,9 +204,10 @@ async def test_an_unfinished_transaction_that_is_dropped(opened: Any) -> None:
     assert await Entry.objects.count() == 0
 
 
+@on("memory")
 async def test_memory_database_under_concurrency(opened: Any) -> None:
     """One connection for everybody: transactions wait for each other, nobody sees half of one."""
-    database = await opened(":memory:", accounts=10)
+    database = await opened(accounts=10)
 
     async def move(n: int) -> None:
         async with atomic():

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oxyde import atomic, execute_raw
+from oxyde import F, atomic, execute_raw
 from oxyde.exceptions import TransactionClosedError, TransactionTaskError
 
-from .harness import check_file, finish_program, outside, scaled, start_program
+from .harness import Where, check, finish_program, on, outside, scaled, start_program
 from .programs.common import Account, Entry, quiet
 
 ACCOUNTS, BALANCE = 10, 1000
@@ -24,16 +23,16 @@ async def transfer(nonce: str, chance: random.Random) -> None:
     amount = chance.randrange(1, 50)
     async with atomic():
         await Entry.objects.create(nonce=nonce, part=amount)
-        giver = await Account.objects.get(id=source)
-        taker = await Account.objects.get(id=target)
         await asyncio.sleep(0)
-        await Account.objects.filter(id=source).update(balance=giver.balance - amount)
-        if chance.random() < 0.1:
-            raise LookupError(nonce)
-        await Account.objects.filter(id=target).update(balance=taker.balance + amount)
+        # The smaller number first: no two of them wait for each other.
+        changes = sorted([(source, -amount), (target, amount)])
+        for number, change in changes:
+            assert await Account.objects.filter(id=number).update(balance=F("balance") + change) == 1
+            if chance.random() < 0.05:
+                raise LookupError(nonce)
 
 
-async def test_bank(opened: Any, path: Path, seed: int) -> None:
+async def test_bank(opened: Any, where: Where, seed: int) -> None:
     """The sum is constant at every read; transfers that were acknowledged are there, failed ones are not."""
     database = await opened(accounts=ACCOUNTS, balance=BALANCE)
     chance = random.Random(seed)
@@ -70,19 +69,19 @@ async def test_bank(opened: Any, path: Path, seed: int) -> None:
     await database.disconnect()
     assert len(sums) > 20
     assert set(sums) == {ACCOUNTS * BALANCE}
-    (total,), stored = outside(path, "SELECT sum(balance) FROM faults_account", "SELECT nonce FROM faults_entry")
+    (total,), stored = outside(where, "SELECT sum(balance) FROM faults_account", "SELECT nonce FROM faults_entry")
     assert total == [ACCOUNTS * BALANCE]
     done = {nonce for nonce, how in told.items() if how == "done"}
     assert 50 < len(done) < len(told) - 50
     # A task that was cancelled before it began said nothing and did nothing.
     assert {nonce for (nonce,) in stored} == done
-    check_file(path)
+    check(where)
 
 
-@pytest.mark.parametrize("where", ["file", "memory"])
-async def test_read_modify_write(opened: Any, path: Path, where: str) -> None:
+@on("file", "memory")
+async def test_read_modify_write(opened: Any, where: Where) -> None:
     """8 tasks × 20 transactions that read, think and write: all succeed and none is lost."""
-    await opened(":memory:" if where == "memory" else path, accounts=1, balance=0)
+    await opened(accounts=1, balance=0)
 
     async def add() -> None:
         for _ in range(20):
@@ -95,16 +94,17 @@ async def test_read_modify_write(opened: Any, path: Path, where: str) -> None:
     assert (await Account.objects.get(id=1)).balance == 160
 
 
-async def test_read_modify_write_in_two_processes(opened: Any, path: Path) -> None:
+@on("file")
+async def test_read_modify_write_in_two_processes(opened: Any, where: Where) -> None:
     """The same with 4 tasks in each of two processes."""
     await (await opened(accounts=1, balance=0)).disconnect()
-    processes = [start_program("add", path, tasks=4, times=20, seed=n) for n in range(2)]
+    processes = [start_program("add", where, tasks=4, times=20, seed=n) for n in range(2)]
     assert [finish_program(process).report["added"] for process in processes] == [80, 80]
-    assert outside(path, "SELECT sum(balance) FROM faults_account") == [[[160]]]
-    check_file(path)
+    assert outside(where, "SELECT sum(balance) FROM faults_account") == [[[160]]]
+    check(where)
 
 
-async def test_child_tasks_join(opened: Any, path: Path) -> None:
+async def test_child_tasks_join(opened: Any, where: Where) -> None:
     """gather, TaskGroup, create_task and wait_for inside a block are in its transaction."""
     database = await opened(accounts=1)
 
@@ -122,7 +122,7 @@ async def test_child_tasks_join(opened: Any, path: Path) -> None:
             async with asyncio.timeout(5):
                 await child(22)
             assert await Entry.objects.filter(nonce="child").count() == 23
-            assert outside(path, "SELECT count(*) FROM faults_entry") == [[[0]]]
+            assert outside(where, "SELECT count(*) FROM faults_entry") == [[[0]]]
             assert database.stats()["in_use"] == 1
             raise LookupError
     await quiet(database)
@@ -195,6 +195,7 @@ async def test_two_children_with_nested_blocks(opened: Any) -> None:
     assert await Entry.objects.count() == 0
 
 
+@on("file")
 async def test_a_writer_waits_no_longer_than_the_one_before(opened: Any) -> None:
     """FIFO: writers are served in the order in which they asked."""
     await opened()

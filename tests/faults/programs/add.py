@@ -10,8 +10,8 @@ from oxyde import atomic
 
 
 async def main() -> None:
-    path, options = arguments()
-    database = database_at(path)
+    url, options = arguments()
+    database = database_at(url)
     await database.connect()
     added = 0
 

@@ -11,9 +11,9 @@ import random
 from collections import Counter
 from typing import Any
 
-from common import LONG, Account, Entry, arguments, prepared, quiet, report
+from common import LONG, Account, Entry, arguments, ask, prepared, quiet, report
 
-from oxyde import atomic, execute_raw
+from oxyde import atomic, get_connection
 
 TOLD: dict[str, tuple[int, str]] = {}
 SEEN: Counter[str] = Counter()
@@ -30,12 +30,12 @@ async def by_range(nonce: str, number: int) -> None:
 
 
 async def raw(nonce: str, number: int) -> None:
-    rows = await execute_raw("SELECT ? AS nonce, ? AS number", [nonce, number])
+    rows = await ask("SELECT CAST(? AS TEXT) AS nonce, CAST(? AS BIGINT) AS number", nonce, number)
     assert rows == [{"nonce": nonce, "number": number}], (nonce, rows)
 
 
 async def long(nonce: str, number: int) -> None:
-    rows = await execute_raw(LONG.format(rows=number * 100) + " WHERE ? <> ''", [nonce])
+    rows = await ask(LONG.format(rows=number * 100) + " WHERE ? <> ''", nonce)
     assert rows[0]["total"] == number * 100 * (number * 100 + 1) // 2, (nonce, rows)
 
 
@@ -61,7 +61,9 @@ async def transaction(nonce: str, number: int) -> None:
 
 
 async def snapshot(nonce: str, number: int) -> None:
-    async with atomic(read_only=True):
+    # A transaction of SQLite is a snapshot anyway.
+    level = "repeatable_read" if get_connection().backend == "postgres" else None
+    async with atomic(read_only=True, isolation=level):
         first = await Entry.objects.count()
         await asyncio.sleep(0)
         assert await Entry.objects.count() == first, nonce
@@ -92,9 +94,9 @@ async def act(nonce: str, kind: Any, number: int) -> None:
 
 
 async def main() -> None:
-    path, options = arguments()
+    url, options = arguments()
     chance = random.Random(options["seed"])
-    database = await prepared(path, accounts=500, max_connections=4)
+    database = await prepared(url, accounts=500, max_connections=4)
     loop = asyncio.get_running_loop()
     failures: list[str] = []
     kinds = [*READS, *WRITES]

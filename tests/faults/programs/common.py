@@ -8,13 +8,13 @@ import sys
 import time
 from typing import Any
 
-from oxyde import AsyncDatabase, Field, Model, PoolSettings, create_tables
+from oxyde import AsyncDatabase, Field, Model, PoolSettings, create_tables, execute_raw, get_connection
 
 # Counts to `rows`: 100 ms for a million, minutes for two thousand million. A raw statement that begins with SELECT is a
 # reader's work; LONG_WRITE stores the same sum as an entry's part.
 LONG = (
     "SELECT total FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) "
-    "SELECT sum(i) AS total FROM n)"
+    "SELECT sum(i) AS total FROM n) AS counted"
 )
 LONG_WRITE = "INSERT INTO faults_entry (nonce, part) " + LONG.replace("SELECT total", "SELECT 'long', total", 1)
 
@@ -44,14 +44,22 @@ class Entry(Model):
 MODELS = [Account, Entry]
 
 
-def database_at(path: str, *, name: str = "default", **settings: Any) -> AsyncDatabase:
-    """A registered, unconnected database on a file, or in memory for ``":memory:"``."""
-    return AsyncDatabase(f"sqlite:///{path}", name=name, settings=PoolSettings(**settings), overwrite=True)
+def database_at(url: str, *, name: str = "default", **settings: Any) -> AsyncDatabase:
+    """A registered, unconnected database."""
+    return AsyncDatabase(url, name=name, settings=PoolSettings(**settings), overwrite=True)
 
 
-async def prepared(path: str, *, accounts: int = 0, balance: int = 100, **settings: Any) -> AsyncDatabase:
+async def ask(text: str, *params: Any) -> list[dict[str, Any]]:
+    """``execute_raw`` with ``?`` as placeholder on every database."""
+    if get_connection().backend == "postgres":
+        first, *rest = text.split("?")
+        text = first + "".join(f"${n}{part}" for n, part in enumerate(rest, 1))
+    return await execute_raw(text, params)
+
+
+async def prepared(url: str, *, accounts: int = 0, balance: int = 100, **settings: Any) -> AsyncDatabase:
     """A connected database with its tables and accounts numbered from 1."""
-    database = database_at(path, **settings)
+    database = database_at(url, **settings)
     await database.connect()
     await create_tables(models=MODELS, if_not_exists=True)
     if accounts:
@@ -79,5 +87,5 @@ def report(**values: Any) -> None:
 
 
 def arguments() -> tuple[str, dict[str, Any]]:
-    """The database's path and the options, as ``harness.run_program`` passes them."""
+    """The database's URL and the options, as ``harness.run_program`` passes them."""
     return sys.argv[1], json.loads(sys.argv[2])

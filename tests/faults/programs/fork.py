@@ -22,7 +22,7 @@ from common import LONG, LONG_WRITE, Account, Entry, arguments, database_at, pre
 from oxyde import AsyncDatabase, atomic, execute_raw
 from oxyde.exceptions import OxydeError
 
-PATH, OPTIONS = arguments()
+URL, OPTIONS = arguments()
 
 
 def forked(child: Callable[[], Any]) -> Callable[[], Any]:
@@ -93,7 +93,7 @@ async def in_parent(database: AsyncDatabase) -> None:
 
 def idle() -> Any:
     async def first() -> AsyncDatabase:
-        return await prepared(PATH, accounts=5)
+        return await prepared(URL, accounts=5)
 
     database = asyncio.run(first())
     children = [forked(in_child)() for _ in range(2)]
@@ -110,7 +110,7 @@ def idle() -> Any:
 
 def grandchild() -> Any:
     """A child that forks again, after it has used the database and before."""
-    asyncio.run(prepared(PATH, accounts=5))
+    asyncio.run(prepared(URL, accounts=5))
 
     def child() -> Any:
         first = forked(in_child)()
@@ -121,7 +121,7 @@ def grandchild() -> Any:
 
 
 async def in_a_task() -> Any:
-    database = await prepared(PATH, accounts=5)
+    database = await prepared(URL, accounts=5)
     await Account.objects.get(id=1)
     children = [forked(in_child)() for _ in range(3)]
     await in_parent(database)
@@ -130,7 +130,7 @@ async def in_a_task() -> Any:
 
 
 async def busy(statement: str) -> Any:
-    database = await prepared(PATH, accounts=5)
+    database = await prepared(URL, accounts=5)
     await execute_raw("SELECT 1 AS one")
     work = asyncio.create_task(execute_raw(statement))
     await asyncio.sleep(0.05)
@@ -146,7 +146,7 @@ async def busy(statement: str) -> Any:
 
 
 async def transaction() -> Any:
-    database = await prepared(PATH, accounts=5)
+    database = await prepared(URL, accounts=5)
     async with atomic():
         await Entry.objects.create(nonce="before the fork")
         children = [forked(in_child)()]
@@ -158,7 +158,7 @@ async def transaction() -> Any:
 
 
 async def memory() -> Any:
-    database = await prepared(":memory:", accounts=5)
+    database = await prepared(URL, accounts=5)
     children = [forked(in_child)()]
     await in_parent(database)
     await database.disconnect()
@@ -166,7 +166,7 @@ async def memory() -> Any:
 
 
 async def connecting() -> Any:
-    database = database_at(PATH)
+    database = database_at(URL)
     opening = asyncio.create_task(database.connect())
     await asyncio.sleep(0)
 
@@ -187,7 +187,7 @@ async def connecting() -> Any:
 
 async def under_load() -> Any:
     """Forks in the middle of everything; half of the children use the database."""
-    database = await prepared(PATH, accounts=40)
+    database = await prepared(URL, accounts=40)
     stop = False
     done = 0
 
@@ -222,7 +222,7 @@ def in_a_thread() -> Any:
     failures = []
 
     async def work() -> None:
-        database = await prepared(PATH, accounts=40)
+        database = await prepared(URL, accounts=40)
         started.set()
         while not stop.is_set():
             await Account.objects.get(id=5)

@@ -8,7 +8,7 @@ import os
 
 from common import Account, Entry, arguments, prepared, report
 
-from oxyde import atomic, execute_raw
+from oxyde import AsyncDatabase, atomic, execute_raw
 
 
 def resident() -> int:
@@ -16,7 +16,13 @@ def resident() -> int:
         return int(numbers.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
-async def work(rounds: int) -> None:
+BIG = {
+    "sqlite": "SELECT zeroblob(100000) AS big",
+    "postgres": "SELECT decode(repeat('00', 100000), 'hex') AS big",
+}
+
+
+async def work(database: AsyncDatabase, rounds: int) -> None:
     for n in range(rounds):
         await Account.objects.get(id=n % 100 + 1)
         rows = await Account.objects.filter(id__gt=0).all()
@@ -24,7 +30,7 @@ async def work(rounds: int) -> None:
         async with atomic():
             await Entry.objects.bulk_create([Entry(nonce="x" * 100, part=part) for part in range(20)])
             await Entry.objects.filter(nonce="x" * 100).delete()
-        await execute_raw("SELECT zeroblob(100000) AS big")
+        await execute_raw(BIG[database.backend])
         task = asyncio.ensure_future(Account.objects.filter(balance__gt=n).count())
         await asyncio.sleep(0)
         task.cancel()
@@ -32,12 +38,12 @@ async def work(rounds: int) -> None:
 
 
 async def main() -> None:
-    path, options = arguments()
-    database = await prepared(path, accounts=100)
-    await work(options["rounds"] // 4)
+    url, options = arguments()
+    database = await prepared(url, accounts=100)
+    await work(database, options["rounds"] // 4)
     gc.collect()
     before = resident()
-    await work(options["rounds"])
+    await work(database, options["rounds"])
     gc.collect()
     grown = resident() - before
     await database.disconnect()

@@ -12,7 +12,7 @@ from common import Account, Entry, arguments, prepared, quiet, report
 
 from oxyde import F, atomic
 
-PATH, OPTIONS = arguments()
+URL, OPTIONS = arguments()
 STOP = threading.Event()
 ROUNDS: int = OPTIONS.get("rounds", 0)
 written: dict[str, int] = {}
@@ -50,7 +50,7 @@ def start(daemon: bool) -> list[threading.Thread]:
 
 
 async def main() -> dict[str, Any]:
-    database = await prepared(PATH, accounts=1, balance=0)
+    database = await prepared(URL, accounts=1, balance=0)
     threads = start(OPTIONS["how"] == "left")
     if OPTIONS["how"] == "left":
         time.sleep(OPTIONS["seconds"])

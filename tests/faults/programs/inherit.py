@@ -20,12 +20,14 @@ print(json.dumps([os.readlink(path) for path in paths if os.path.exists(path)]))
 
 
 def ours(targets: list[str], path: str) -> list[str]:
-    return [target for target in targets if target.startswith(path) or "eventfd" in target]
+    """The file or the sockets, and what wakes the loop."""
+    return [target for target in targets if target.startswith((path, "socket:")) or "eventfd" in target]
 
 
 async def main() -> None:
-    path, _ = arguments()
-    database = await prepared(path, accounts=5)
+    url, _ = arguments()
+    path = url.removeprefix("sqlite:///")
+    database = await prepared(url, accounts=5)
     await Account.objects.get(id=1)
     work = asyncio.create_task(execute_raw(LONG.format(rows=1_000_000)))
     await Entry.objects.create(nonce="x")

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-PATH, OPTIONS = sys.argv[1], json.loads(sys.argv[2])
+URL, OPTIONS = sys.argv[1], json.loads(sys.argv[2])
 HOW = OPTIONS["how"]
 
 
@@ -44,13 +44,13 @@ async def endless(nonce: str) -> None:
             await Entry.objects.create(nonce=f"{nonce} {n}", part=0)
             await asyncio.sleep(0)
             await Entry.objects.create(nonce=f"{nonce} {n}", part=1)
-        with open(PATH + ".told", "a") as told:
+        with open(OPTIONS["told"], "a") as told:
             told.write(f"{nonce} {n}\n")
 
 
 async def busy() -> list[asyncio.Task[object]]:
     """Everything that can be under way: readers and the writer at work, others in their queues, a transaction open."""
-    await prepared(PATH, accounts=5)
+    await prepared(URL, accounts=5)
     texts = [LONG, LONG, LONG, LONG_WRITE] if OPTIONS.get("long", True) else []
     tasks: list[asyncio.Task[object]] = [
         asyncio.create_task(execute_raw(text.format(rows=2_000_000_000))) for text in texts

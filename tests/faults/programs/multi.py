@@ -12,10 +12,10 @@ from oxyde import atomic
 from oxyde.db import registry
 
 
-async def use(path: str, number: int) -> int:
+async def use(url: str, number: int) -> int:
     # A worker that was spawned has nothing; one that was forked has its parent's database.
     if "default" not in registry.connections:
-        await database_at(path).connect()
+        await database_at(url).connect()
     account = await Account.objects.get(id=number + 1)
     assert account.owner == f"owner-{number + 1}"
     async with atomic():
@@ -23,16 +23,16 @@ async def use(path: str, number: int) -> int:
     return number
 
 
-def work(path: str, number: int) -> int:
-    return asyncio.run(use(path, number))
+def work(url: str, number: int) -> int:
+    return asyncio.run(use(url, number))
 
 
 async def main() -> None:
-    path, options = arguments()
-    database = await prepared(path, accounts=options["tasks"])
+    url, options = arguments()
+    database = await prepared(url, accounts=options["tasks"])
     context = multiprocessing.get_context(options["method"])
     with context.Pool(options["workers"]) as pool:
-        pending = pool.starmap_async(work, [(path, number) for number in range(options["tasks"])])
+        pending = pool.starmap_async(work, [(url, number) for number in range(options["tasks"])])
         while not pending.ready():
             assert (await Account.objects.get(id=1)).owner == "owner-1"
             await asyncio.sleep(0.001)

@@ -1,0 +1,128 @@
+"""Cancelling on PostgreSQL: the server stops, nobody else is hit, and connections come back whole."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from oxyde import atomic, execute_raw
+from tests.servers import databases
+
+from .harness import Where, check, no_transactions, on, scaled
+from .programs.common import Entry, quiet
+
+pytestmark = on("postgres")
+
+
+def sleeping() -> int:
+    """How many sessions run pg_sleep."""
+    return sum("pg_sleep" in (query or "") for _, state, query in databases.sessions("faults") if state == "active")
+
+
+async def gone(seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while sleeping():
+        assert time.monotonic() < deadline, databases.sessions("faults")
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["autocommit", "transaction"])
+async def test_the_server_stops(opened: Any, inside: bool) -> None:
+    database = await opened()
+
+    async def sleep() -> None:
+        if inside:
+            async with atomic():
+                await Entry.objects.create(nonce="lost")
+                await execute_raw("SELECT pg_sleep(60)")
+        else:
+            await execute_raw("SELECT pg_sleep(60)")
+
+    tasks = [asyncio.create_task(sleep()) for _ in range(5)]
+    while sleeping() < 5:
+        await asyncio.sleep(0.01)
+    started = time.monotonic()
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    # The callers go on at once.
+    assert time.monotonic() - started < 0.5
+    await gone(1.5)
+    await quiet(database)
+    no_transactions()
+    assert await Entry.objects.count() == 0
+    # Drained and used again, not thrown away.
+    assert database.stats()["lost"] == 0
+
+
+async def test_a_timeout_around_a_query(opened: Any) -> None:
+    database = await opened(max_connections=1)
+    for _ in range(5):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await execute_raw("SELECT pg_sleep(60)")
+        # The only connection is there for the next one soon.
+        async with asyncio.timeout(2):
+            assert await execute_raw("SELECT 1 AS one") == [{"one": 1}]
+    assert database.stats()["size"] == 1
+
+
+async def test_no_bystander_is_hit(opened: Any, seed: int) -> None:
+    """Thousands of cancellations, many of them too late: everybody else gets an answer, and their own."""
+    database = await opened(max_connections=5)
+    chance = random.Random(seed)
+    seen: Counter[str] = Counter()
+    stop = asyncio.Event()
+
+    async def bystander(name: int) -> None:
+        while not stop.is_set():
+            seen["bystander"] += 1
+            nonce = f"{name}-{seen['bystander']}"
+            (row,) = await execute_raw("SELECT $1::text AS nonce, pg_sleep($2)", [nonce, chance.random() / 500])
+            assert row["nonce"] == nonce
+            assert (await Entry.objects.create(nonce=nonce)).nonce == nonce
+
+    async def victim() -> None:
+        try:
+            await execute_raw("SELECT pg_sleep($1)", [chance.random() / 200])
+            seen["done"] += 1
+        except asyncio.CancelledError:
+            seen["cancelled"] += 1
+            raise
+
+    bystanders = [asyncio.create_task(bystander(n)) for n in range(3)]
+    for _ in range(scaled(20)):
+        victims = [asyncio.create_task(victim()) for _ in range(50)]
+        for task in victims:
+            asyncio.get_running_loop().call_later(chance.random() / 20, task.cancel)
+        _, pending = await asyncio.wait(victims, timeout=30)
+        assert not pending
+        errors = [task.exception() for task in victims if not task.cancelled() and task.exception()]
+        assert not errors, errors
+        assert not any(task.done() for task in bystanders), bystanders
+    stop.set()
+    await asyncio.gather(*bystanders)
+    assert seen["cancelled"] > scaled(100), seen
+    assert seen["bystander"] > 20, seen
+    await quiet(database)
+    no_transactions()
+
+
+async def test_a_cancelled_reader_of_many_rows(opened: Any, where: Where) -> None:
+    """The rest of a large answer is thrown away or the connection is; the next query is not held up by it."""
+    database = await opened(max_connections=2)
+    for _ in range(5):
+        task = asyncio.create_task(execute_raw("SELECT repeat('x', 1000) AS x FROM generate_series(1, 200000)"))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.wait((task,))
+        assert task.cancelled()
+        async with asyncio.timeout(3):
+            assert await execute_raw("SELECT 'own' AS answer") == [{"answer": "own"}]
+    await quiet(database, 3)
+    check(where)
