@@ -93,11 +93,13 @@ def dev(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Every test that this machine can run: rust and tests-sqlite."""
+    """Every test that this machine can run: rust, tests-sqlite and tests-postgres."""
     failed = False
-    for lane in (rust_lane, sqlite_lane):
+    for lane in (rust_lane, sqlite_lane, postgres_lane):
         try:
             lane(session)
+        except NoServer:
+            failed |= os.environ.get("CI", "").lower() in ("true", "1")
         except CommandFailed:  # the other lanes still have something to say
             failed = True
     if failed:
@@ -110,6 +112,12 @@ def tests_sqlite(session: nox.Session) -> None:
     sqlite_lane(session)
 
 
+@nox.session(name="tests-postgres", venv_backend="none")
+def tests_postgres(session: nox.Session) -> None:
+    """All tests on PostgreSQL: the server that OXYDE_TEST_POSTGRES_URL names, else a private one (`-- …` to pytest)."""
+    postgres_lane(session)
+
+
 @nox.session(venv_backend="none")
 def rust(session: nox.Session) -> None:
     """Formatting, clippy without warnings, unit and documentation tests of the crates."""
@@ -119,7 +127,8 @@ def rust(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
     """Ruff, layers, generated and locked files, workflows, changelog fragments, licences and origins of packages."""
-    python = environment(session, "lint", "lint")
+    # The audit reads the licences of what is installed.
+    python = environment(session, "lint", "lint", "test", "servers", "bench")
     tools = python.parent
     run(session, tools / "ruff", "check", ".")
     run(session, tools / "ruff", "format", "--check", ".")
@@ -162,7 +171,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Measure side by side against what one would write by hand (`-- --quick`, `-- --row pk`, `-- profile pk`)."""
+    """Measure side by side against hand-written code (`-- --quick`, `-- --url postgres://…`, `-- profile pk`)."""
     python = environment(session, "bench", "bench")
     run(session, python, ROOT / "benches" / "run.py", *session.posargs)
 
@@ -203,22 +212,45 @@ def local(session: nox.Session) -> None:
 # ---------------------------------------------------------------------------------------------------------------- lanes
 
 
+EVERY_CRATE = ("--workspace", "--locked")
+
+
+def rust_environment() -> dict[str, str | None]:
+    return dict(NO_SERVERS) | {"PYO3_PYTHON": interpreters()[0][1], "INSTA_UPDATE": "no"}
+
+
+def has_nextest() -> bool:
+    return subprocess.run(["cargo", "nextest", "--version"], capture_output=True).returncode == 0
+
+
 def rust_lane(session: nox.Session) -> None:
-    env = {"PYO3_PYTHON": interpreters()[0][1], "INSTA_UPDATE": "no"}
-    everything = ("--workspace", "--locked")
-    if subprocess.run(["cargo", "nextest", "--version"], capture_output=True).returncode == 0:
+    env, everything = rust_environment(), EVERY_CRATE
+    if has_nextest():
         runner, command = "nextest", ["cargo", "nextest", "run", *everything, "--no-fail-fast"]
     else:
         runner, command = "cargo test", ["cargo", "test", *everything, "--lib", "--bins", "--tests", "--no-fail-fast"]
     where = f"{runner}, {subprocess.run(['rustc', '--version'], capture_output=True, text=True).stdout.strip()}"
     try:
         run(session, "cargo", "fmt", "--all", "--check", env=env)
-        run(session, "cargo", "clippy", *everything, "--all-targets", "--quiet", "--", "-D", "warnings", env=env)
+        run(
+            session,
+            "cargo",
+            "clippy",
+            *everything,
+            "--all-targets",
+            "--features",
+            "oxyde-sql/server-tests",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+            env=env,
+        )
         result = lane(session, command, CARGO, env=env)
         run(session, "cargo", "test", *everything, "--doc", "--quiet", env=env)
         report("rust", where, result)
     except CommandFailed as error:
-        report("rust", where, str(error) or "failed")
+        report("rust", where, error)
         raise
 
 
@@ -240,19 +272,132 @@ def sqlite_lane(session: nox.Session) -> None:
     for version, executable in interpreters():
         where = f"Python {version}"
         try:
-            python = environment(session, f"tests-{version.rpartition('.')[0]}", "test", python=executable)
+            python = test_environment(session, version, executable)
             asked = subprocess.run([python, "-c", SQLITE_VERSION], capture_output=True, text=True)
             where = asked.stdout.strip() or where
-            command = [python, "-m", "pytest", "-n", str(os.cpu_count()), "--dist", "worksteal", *session.posargs]
-            report("tests-sqlite", where, lane(session, command, PYTEST))
+            # What tests/servers starts is PostgreSQL's lane.
+            command = [*pytest(python), "--ignore", "tests/servers", *session.posargs]
+            report("tests-sqlite", where, lane(session, command, PYTEST, env=NO_SERVERS | {LANES: "sqlite"}))
         except CommandFailed as error:
-            report("tests-sqlite", where, str(error) or "failed")
+            report("tests-sqlite", where, error)
             failed = True
     if failed:
-        session.error("tests-sqlite failed")
+        raise CommandFailed("tests-sqlite failed")
 
 
-Variables = dict[str, str] | None
+class NoServer(CommandFailed):
+    """The machine has no server for a lane."""
+
+
+# A caller's address of a server reaches only the lane that is for it.
+ADDRESS, SOCKET, TLS = "OXYDE_TEST_POSTGRES_URL", "OXYDE_TEST_POSTGRES_SOCKET", "OXYDE_TEST_POSTGRES_TLS_URL"
+ALSO = "OXYDE_TEST_POSTGRES_ALSO"
+LANES = "OXYDE_TEST_LANES"
+NO_SERVERS: dict[str, str | None] = dict.fromkeys((ADDRESS, SOCKET, TLS, ALSO, LANES))
+
+
+def postgres_lane(session: nox.Session) -> None:
+    """On the lowest Python, on the server that is named or a private one, and on those of OXYDE_TEST_POSTGRES_ALSO.
+
+    Everything runs on asyncio, over TCP, the unix socket and TLS; then conformance runs on uvloop, and the engine's own
+    tests. With arguments for pytest only the first of these runs.
+    """
+    version, executable = interpreters()[0]
+    python = test_environment(session, version, executable)
+    also = os.environ.get(ALSO, "").split()
+    failed: CommandFailed | None = None
+    for address in (os.environ.get(ADDRESS), *also):
+        where = f"Python {version}, {'the named' if address else 'a private'} PostgreSQL"
+        try:
+            with postgres_server(python, address) as (name, variables, log):
+                where = f"Python {version}, {name}"
+                try:
+                    result = postgres_passes(session, python, variables, everything=address not in also)
+                except CommandFailed:
+                    if log is not None:
+                        print(f"The end of the server's log:\n{log.read_text(errors='replace')[-4000:]}", flush=True)
+                    raise
+            report("tests-postgres", where, result)
+        except NoServer as error:
+            LAST_LINES.append(f"tests-postgres: NOT run — {error}")
+            failed = failed or error
+        except CommandFailed as error:
+            report("tests-postgres", where, error)
+            failed = error
+    if failed is not None:
+        raise failed
+
+
+@contextlib.contextmanager
+def postgres_server(python: Path, address: str | None) -> Iterator[tuple[str, dict[str, str], Path | None]]:
+    """What the server is called, the variables that name it, and its log if it was started for this."""
+    command = [python, "-m", "tests.servers.postgres", "serve"]
+    # A caller who names a server may name its socket, too; the others of ALSO have only one address.
+    own = {} if address == os.environ.get(ADDRESS) else {SOCKET: None, TLS: None}
+    env = clean_environment({ADDRESS: address, **own})
+    with subprocess.Popen(command, cwd=ROOT, env=env, stdin=-1, stdout=-1, text=True) as process:
+        try:
+            answer = json.loads((process.stdout and process.stdout.readline()) or "{}")
+            if "variables" not in answer:
+                missing = answer.get("unavailable", "PostgreSQL: the server ended while starting")
+                raise CommandFailed(missing) if address else NoServer(missing)
+            log = Path(answer["log"]) if answer["log"] else None
+            yield answer["version"] + (" (private)" if log else ""), answer["variables"], log
+        finally:
+            if process.stdin:
+                process.stdin.close()
+
+
+def postgres_passes(session: nox.Session, python: Path, variables: dict[str, str], *, everything: bool) -> str:
+    """Run the tests in their ways; what came of each."""
+    ways = "TCP" + ", unix socket" * (SOCKET in variables) + ", TLS" * (TLS in variables)
+    base = NO_SERVERS | {LANES: "postgres"}
+    only_tcp = base | {ADDRESS: variables[ADDRESS]}
+    passes = [(f"asyncio over {ways}", base | variables, session.posargs)]
+    if not session.posargs:
+        if not everything:
+            passes = [("asyncio over TCP", only_tcp, ["--ignore", "tests/servers"])]
+        elif os.name != "nt":  # there is no uvloop
+            passes.append(("uvloop", only_tcp | {"OXYDE_TEST_LOOP": "uvloop"}, ["tests/conformance"]))
+    commands = [(name, [*pytest(python), *arguments], PYTEST, env) for name, env, arguments in passes]
+    if not session.posargs and list((ROOT / "crates").glob("*/tests/*postgres*.rs")):
+        here = rust_environment() | {ADDRESS: variables[ADDRESS]}
+        commands.append(("engine", rust_on_postgres(), CARGO, here))
+        commands.append(("SQL", SQL_ON_POSTGRES, CARGO, here))
+    results, failed = [], False
+    for name, command, counted, env in commands:
+        try:
+            results.append(f"{name} {lane(session, command, counted, env=env)}")
+        except CommandFailed as error:  # the other ways still have something to say
+            results.append(f"{name} {error}")
+            failed = True
+    if failed:
+        raise CommandFailed("; ".join(results))
+    return "; ".join(results)
+
+
+# Every statement of the compiler's case list is prepared, every document created and dropped.
+SQL_ON_POSTGRES = ["cargo", "test", "--locked", "-p", "oxyde-sql", "--features", "server-tests", "--test", "postgres"]
+
+
+def rust_on_postgres() -> list[str]:
+    """The tests of the engine that want a server: without one they are ignored."""
+    if has_nextest():
+        select = ("--run-ignored", "all", "-E", "package(oxyde-exec) & binary(~postgres)", "--no-fail-fast")
+        return ["cargo", "nextest", "run", *EVERY_CRATE, *select]
+    only = ("--package", "oxyde-exec", "--locked", "--test", "postgres*", "--no-fail-fast")
+    return ["cargo", "test", *only, "--", "--include-ignored"]
+
+
+def test_environment(session: nox.Session, version: str, executable: str) -> Path:
+    return environment(session, f"tests-{version.rpartition('.')[0]}", "test", "servers", python=executable)
+
+
+def pytest(python: Path) -> list[object]:
+    return [python, "-m", "pytest", "-n", str(os.cpu_count()), "--dist", "worksteal"]
+
+
+Variables = dict[str, str | None] | None
 
 
 def lane(session: nox.Session, command: list, counted: re.Pattern, *, cwd: Path = ROOT, env: Variables = None) -> str:
@@ -298,10 +443,10 @@ def stop(process: subprocess.Popen[str]) -> None:
 LAST_LINES: list[str] = []
 
 
-def report(name: str, where: str, result: str) -> None:
+def report(name: str, where: str, result: str | CommandFailed) -> None:
     """Keep a lane's result for the very last lines of the run."""
-    ran = "ran on" if result.endswith("passed") else "FAILED on"
-    LAST_LINES.append(f"{name}: {ran} {where} — {result}")
+    ran = "FAILED on" if isinstance(result, CommandFailed) else "ran on"
+    LAST_LINES.append(f"{name}: {ran} {where} — {str(result) or 'failed'}")
 
 
 @atexit.register
@@ -389,9 +534,10 @@ def run(session: nox.Session, *command: object, env: Variables = None, silent: b
 
 
 def clean_environment(extra: Variables = None) -> dict[str, str]:
-    """The caller's variables without those by which an activated environment would leak in."""
+    """The caller's variables without those by which an activated environment would leak in; `None` takes one away."""
     leaks = {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON"}
-    return {key: value for key, value in os.environ.items() if key not in leaks} | (extra or {})
+    kept = {key: value for key, value in os.environ.items() if key not in leaks} | (extra or {})
+    return {key: value for key, value in kept.items() if value is not None}
 
 
 def venv_python(home: Path) -> Path:

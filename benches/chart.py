@@ -11,7 +11,16 @@ from contenders import TITLES
 from report import microseconds
 from rows import HEADLINE, ROWS
 
-COLOURS = {"oxyde": "#e4572e", "aiosqlite-cursor": "#9aa5b1", "aiosqlite-fetchall": "#7b8794", "sqlite3": "#4c8bb5"}
+COLOURS = {
+    "oxyde": "#e4572e",
+    "aiosqlite-cursor": "#9aa5b1",
+    "aiosqlite-fetchall": "#7b8794",
+    "sqlite3": "#4c8bb5",
+    "asyncpg-pool": "#9aa5b1",
+    "asyncpg-tuned": "#7b8794",
+    "asyncpg-queue": "#5f6b7a",
+    "psycopg": "#4c8bb5",
+}
 WIDTH, LABEL, BAR, GAP, FONT = 860, 190, 15, 22, "font-family='system-ui, sans-serif' font-size='12' fill='#8a8f98'"
 ROOM = 430  # the longest bar
 

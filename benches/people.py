@@ -5,9 +5,7 @@ Pydantic model that the hand-written contenders fill; Oxyde's own model has the 
 """
 
 import random
-import sqlite3
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -66,22 +64,8 @@ def typed(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return (*row[:4], row[4] == 1, *row[5:9], datetime.fromisoformat(row[9]))
 
 
-def fill(path: Path) -> None:
-    """Put the 1,000 people into a database file whose table exists."""
+def everybody() -> list[dict[str, Any]]:
+    """The 1,000 people of the table, in the order of their keys."""
     chance = random.Random(0)
     minors = set(chance.sample(range(1, COUNT + 1), COUNT - OF_AGE))
-    connection = sqlite3.connect(path)
-    with connection:
-        connection.executemany(INSERT, [stored(person(n, chance, of_age=n not in minors)) for n in range(1, COUNT + 1)])
-    connection.execute("ANALYZE")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-
-
-def contents(path: Path) -> list[tuple[Any, ...]]:
-    """What the table holds, read past every contender, to compare what writes have left."""
-    connection = sqlite3.connect(path)
-    try:
-        return connection.execute(f"{SELECT} ORDER BY id").fetchall()
-    finally:
-        connection.close()
+    return [person(n, chance, of_age=n not in minors) for n in range(1, COUNT + 1)]

@@ -6,31 +6,30 @@ No clock runs inside the engine. The phases are differences between measurements
 - *Python*: the same with an engine that has the answer ready: building the query, its shape and values, the coroutine,
   what is done with the answer;
 - *engine*: the rest. For reads the very call that the query makes is repeated with other loaders, so that the cost of
-  making instances shows. An empty trip to an engine thread, and the same SQL in the standard library's sqlite3 (which
-  makes tuples), stand beside it for comparison.
+  making instances shows.
+
+What stands beside them for comparison is measured on the same table: an empty trip to the engine and back, and the same
+SQL without Oxyde. On SQLite that is the standard library's sqlite3 (which makes tuples); on PostgreSQL the bytes of the
+statement and of its answer, on a blocking socket (server and kernel) and through a protocol of the loop (wire.py).
 """
 
 import asyncio
 import gc
-import shutil
 import sqlite3
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
-import people
 from contenders.oxyde_orm import Oxyde, OxydePerson
-from rows import HEADLINE, ROWS, Row
+from databases import Database
+from rows import HEADLINE, Row
 from worker import Worker
 
 from oxyde_core import Pending, compile_sql
 
 SECONDS, BATCHES = 0.15, 9
+STOCK = 50_000  # rows that can be deleted while that is measured
 
 
 class Engine:
@@ -38,7 +37,7 @@ class Engine:
 
     def __init__(self, real: Any) -> None:
         self.real = real
-        self.call: tuple[str, tuple[Any, ...]] = ("", ())
+        self.call: tuple[str, tuple[Any, ...], dict[str, Any]] = ("", (), {})
         self.waits = False
         self.answer: Any = None
         self.ready = False
@@ -46,15 +45,19 @@ class Engine:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
 
-    def run(self, *arguments: Any) -> Any:
-        return self.answer if self.ready else self.pass_on("run", arguments)
+    def run(self, *arguments: Any, **options: Any) -> Any:
+        return self.ready_answer() if self.ready else self.pass_on("run", arguments, options)
 
-    def run_bulk(self, *arguments: Any) -> Any:
-        return self.answer if self.ready else self.pass_on("run_bulk", arguments)
+    def run_bulk(self, *arguments: Any, **options: Any) -> Any:
+        return self.ready_answer() if self.ready else self.pass_on("run_bulk", arguments, options)
 
-    def pass_on(self, method: str, arguments: tuple[Any, ...]) -> Any:
-        self.call = (method, arguments)
-        result = getattr(self.real, method)(*arguments)
+    def ready_answer(self) -> Any:
+        """A list of its own every time: who asked for one row takes it out."""
+        return list(self.answer) if type(self.answer) is list else self.answer
+
+    def pass_on(self, method: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        self.call = (method, arguments, options)
+        result = getattr(self.real, method)(*arguments, **options)
         self.waits = type(result) is Pending
         return result
 
@@ -79,17 +82,18 @@ async def median(operate: Callable[[], Awaitable[Any]], prepare: Callable[[], Aw
 
 
 class Profile:
-    def __init__(self, row: Row, folder: Path) -> None:
-        self.row, self.shape = row, HEADLINE[row.name]
-        self.path = folder / "people.db"
-        self.copy = folder / "copy.db"
+    def __init__(self, row: Row, database: Database) -> None:
+        self.row, self.shape, self.database = row, HEADLINE[row.name], database
+        # One copy for Oxyde and one for the comparison, among other things because the standard library brings another
+        # SQLite: two of them must not open one file in one process.
+        self.place, self.beside = database.copy(row.durable), database.copy(row.durable)
         self.lines: list[tuple[int, str, float]] = []
 
     async def run(self) -> None:
         contender = Oxyde()
-        settings = {} if self.row.synchronous is None else {"synchronous": self.row.synchronous}
-        await contender.open(self.path, settings, self.row.name)
-        worker = Worker(contender, self.path, self.row.name, self.shape)
+        settings = self.database.options("oxyde", self.row.durable, {})
+        await contender.open(self.place, settings, self.row.name)
+        worker = Worker(contender, self.database.name, self.row.name, self.shape)
         engine = Engine(contender.database.core)
         contender.database.core = engine
         try:
@@ -111,12 +115,14 @@ class Profile:
             return await worker.operate(value)
 
         operate, before = (fresh, prepare) if worker.fresh else (worker.once, None)
+        await worker.reset(STOCK)
         if before is not None:
             await before()
         await operate()
-        method, arguments = engine.call
-        # The call once more: what the engine answers, not what the query makes of it.
-        answer = getattr(engine.real, method)(*arguments)
+        method, arguments, options = engine.call
+        # The call once more: what the engine answers, not what the query makes of it. New instances were completed by
+        # the engine, and can be inserted only once.
+        answer = () if worker.fresh else getattr(engine.real, method)(*arguments, **options)
         engine.answer = await answer if type(answer) is Pending else answer
         whole = await median(operate, before)
         engine.ready = True
@@ -124,12 +130,15 @@ class Profile:
         engine.ready = False
         await worker.reset()
         times = self.row.per_operation if self.row.operation == "concurrent" else 1
-        way = "through an engine thread" if engine.waits else "inline, on the calling thread"
+        there = "through the event loop" if self.database.name == "postgres" else "through an engine thread"
+        way = there if engine.waits else "inline, on the calling thread"
         self.note(0, f"whole ({way})", whole)
         self.note(1, "Python: query, shape, values, coroutine", python)
         self.note(1, "engine", whole - python)
         if method == "run" and arguments[0][0] == "select":
             await self.reads(engine, arguments, times)
+        if method == "run" and self.row.operation != "delete":  # of which there is nothing to repeat
+            await self.beside_it(*compile_sql(arguments[0], arguments[1], self.database.name), times)
 
         async def ping() -> None:
             await engine.real.ping()
@@ -140,7 +149,7 @@ class Profile:
                 await worker.operate([1])
 
             self.note(0, "one of them alone", await median(one_after_the_other))
-        self.note(0, "compare: an empty trip to an engine thread and back", await median(ping))
+        self.note(0, "compare: an empty trip to the engine and back", await median(ping))
 
     async def reads(self, engine: Engine, arguments: tuple[Any, ...], times: int) -> None:
         shape, params, loader, lease = arguments
@@ -159,16 +168,28 @@ class Profile:
         if self.shape == "model":
             names = tuple(column.name for column in OxydePerson.__oxyde__.columns)
             tuples = await repeat(OxydePerson.__oxyde__.loader(names, "tuple"))
-            self.note(3, "look-up, hand-over, SQLite, decoding to tuples", tuples)
+            self.note(3, f"look-up, hand-over, {self.database.title}, decoding to tuples", tuples)
             self.note(3, "instances instead of tuples", own - tuples)
-        text, values = compile_sql(shape, params, "sqlite")
-        connection = sqlite3.connect(self.copy)
-        began, count = time.perf_counter(), 0
-        while time.perf_counter() - began < SECONDS * 3:
-            connection.execute(text, values).fetchall()
-            count += 1
-        self.note(0, "compare: the same SQL in sqlite3, as tuples", (time.perf_counter() - began) / count * 1e6)
-        connection.close()
+
+    async def beside_it(self, sql: str, values: list[Any], times: int) -> None:
+        each = " (each)" if times > 1 else ""
+        if self.database.name == "sqlite":
+            connection = sqlite3.connect(self.beside)
+            began, count = time.perf_counter(), 0
+            while time.perf_counter() - began < SECONDS * 3:
+                connection.execute(sql, values).fetchall()
+                count += 1
+            elapsed = (time.perf_counter() - began) / count * 1e6
+            self.note(0, f"compare: the same SQL in sqlite3, as tuples{each}", elapsed)
+            connection.close()
+            return
+        from wire import Wire
+
+        wire = Wire(self.beside, sql, values)
+        self.note(0, f"compare: its bytes on a blocking socket: server and kernel{each}", await median(wire.blocking))
+        await wire.start()
+        self.note(0, f"compare: its bytes through a bare protocol of the loop{each}", await median(wire.asynchronous))
+        wire.close()
 
     def note(self, depth: int, what: str, microseconds: float) -> None:
         self.lines.append((depth, what, microseconds))
@@ -181,14 +202,13 @@ class Profile:
             print(f"{'    ' * depth + what:<66}{microseconds:>12,.1f}{share:>8}")
 
 
-def main(name: str) -> int:
-    with tempfile.TemporaryDirectory(prefix="oxyde-profile-") as folder:
-        profile = Profile(ROWS[name], Path(folder))
-        worker = str(Path(__file__).with_name("worker.py"))
-        subprocess.run([sys.executable, worker, "oxyde", profile.path, "--create"], check=True)
-        people.fill(profile.path)
-        # The standard library brings another SQLite: two of them must not open one file in one process.
-        shutil.copy2(profile.path, profile.copy)
+def main(row: Row, database: Database, loop: str) -> None:
+    database.prepare()
+    profile = Profile(row, database)
+    if loop == "uvloop":
+        import uvloop
+
+        uvloop.run(profile.run())
+    else:
         asyncio.run(profile.run())
     profile.show()
-    return 0

@@ -1,14 +1,23 @@
 """The rows of the benchmark and what is asked of Oxyde in each.
 
-A target is "times faster than": than aiosqlite in one of its two forms, or than `sqlite3`, the synchronous
-driver called inline. `aiosqlite` means each of its forms.
+A target is "times faster than". On SQLite: than aiosqlite in one of its two forms (`aiosqlite` means each of them), or
+than `sqlite3`, the synchronous driver called inline. On PostgreSQL: than asyncpg with its pool, and at its fastest.
 
 Writing is measured twice. The targets are about what the library costs, so those rows do without the disk
-(`synchronous = OFF`, for everybody); the rows called "synced" repeat them as databases are configured by default, where
-every contender waits for the same disk.
+(`synchronous = OFF`, `synchronous_commit = off`, for everybody); the rows called "durable" repeat them as databases
+are configured by default, where every contender waits for the same disk.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
+
+
+def aiosqlite(times: float) -> dict[str, float]:
+    return {"aiosqlite": times}
+
+
+def asyncpg(pool: float, tuned: float) -> dict[str, float]:
+    return {"asyncpg-pool": pool, "asyncpg-tuned": tuned}
 
 
 @dataclass(frozen=True)
@@ -17,35 +26,50 @@ class Row:
     title: str
     shapes: tuple[str, ...] = ("model",)
     per_operation: int = 1  # rows or queries in one operation, to show the cost of each
-    targets: dict[str, float] = field(default_factory=dict)
-    synchronous: str | None = None  # of the rows that write; None: Oxyde's default
+    sqlite: dict[str, float] = field(default_factory=dict)  # the targets
+    postgres: dict[str, float] = field(default_factory=dict)
+    postgres_uvloop: dict[str, float] = field(default_factory=dict)  # where they differ on uvloop
+    durable: bool | None = None  # of the rows that write; None: as the database is by default
 
     @property
     def operation(self) -> str:
         """The name of the row without its variant and its number: what a contender has a method for."""
-        return self.name.removesuffix("-synced").rstrip("0123456789")
+        return self.name.removesuffix("-durable").rstrip("0123456789")
+
+    def targets(self, database: str, loop: str) -> dict[str, float]:
+        if database == "postgres":
+            return self.postgres | (self.postgres_uvloop if loop == "uvloop" else {})
+        return self.sqlite
 
 
-ANY = "aiosqlite"
+ALL = ("tuple", "dict", "model")
+PK = {"aiosqlite-cursor": 8, "aiosqlite-fetchall": 4, "sqlite3": 1}
+WRITE: dict[str, Any] = {"sqlite": aiosqlite(2.5), "postgres": asyncpg(1.5, 1.1), "durable": False}
+BULK: dict[str, Any] = {"sqlite": aiosqlite(4), "postgres": asyncpg(2, 1.2), "durable": False}
 
 ROWS = {
     row.name: row
     for row in (
+        Row("pk", "one row by primary key", ALL, sqlite=PK, postgres=asyncpg(3, 1.4)),
         Row(
-            "pk", "one row by primary key", ("tuple", "dict", "model"),
-            targets={"aiosqlite-cursor": 8, "aiosqlite-fetchall": 4, "sqlite3": 1},
+            "rows", "949 of 1,000 rows × 10 columns", ALL, 949,
+            sqlite=aiosqlite(4.5), postgres=asyncpg(3.2, 3.2), postgres_uvloop=asyncpg(2.8, 2.8),
         ),
-        Row("rows", "949 of 1,000 rows × 10 columns", ("tuple", "dict", "model"), 949, {ANY: 4.5}),
-        Row("concurrent", "100 concurrent reads by primary key", ("model",), 100, {ANY: 1.6}),
-        Row("count", "count(*)", ("value",), targets={ANY: 1.1}),
-        Row("insert", "insert one", ("model",), targets={ANY: 2.5}, synchronous="OFF"),
-        Row("update", "update one by primary key", ("value",), targets={ANY: 2.5}, synchronous="OFF"),
-        Row("bulk100", "insert 100 at once", ("model", "dict"), 100, {ANY: 4}, synchronous="OFF"),
-        Row("bulk10000", "insert 10,000 at once", ("model", "dict"), 10_000, {ANY: 4}, synchronous="OFF"),
-        Row("insert-synced", "insert one, synced", ("model",), synchronous="NORMAL"),
-        Row("update-synced", "update one by primary key, synced", ("value",), synchronous="NORMAL"),
-        Row("bulk100-synced", "insert 100 at once, synced", ("model",), 100, synchronous="NORMAL"),
-        Row("bulk10000-synced", "insert 10,000 at once, synced", ("model",), 10_000, synchronous="NORMAL"),
+        Row(
+            "concurrent", "100 concurrent reads by primary key", ("model",), 100,
+            sqlite=aiosqlite(1.6), postgres=asyncpg(4, 2),
+        ),
+        Row("count", "count(*)", ("value",), sqlite=aiosqlite(1.1), postgres=asyncpg(2, 1.2)),
+        Row("insert", "insert one", ("model",), **WRITE),
+        Row("update", "update one by primary key", ("value",), **WRITE),
+        Row("delete", "delete one by primary key", ("value",), **WRITE),
+        Row("bulk100", "insert 100 at once", ("model", "dict"), 100, **BULK),
+        Row("bulk10000", "insert 10,000 at once", ("model", "dict"), 10_000, **BULK),
+        Row("insert-durable", "insert one, durable", ("model",), durable=True),
+        Row("update-durable", "update one by primary key, durable", ("value",), durable=True),
+        Row("delete-durable", "delete one by primary key, durable", ("value",), durable=True),
+        Row("bulk100-durable", "insert 100 at once, durable", ("model",), 100, durable=True),
+        Row("bulk10000-durable", "insert 10,000 at once, durable", ("model",), 10_000, durable=True),
     )
 }  # fmt: skip
 

@@ -1,13 +1,14 @@
 """Measures Oxyde beside what one would write by hand, side by side in one run.
 
-    nox -s bench                          every row, asyncio, pinned to one processor and free
+    nox -s bench                          every row on SQLite, asyncio, pinned to one processor and free
+    nox -s bench -- --url postgres://…    on PostgreSQL (`--database postgres`: the server of OXYDE_TEST_POSTGRES_URL)
     nox -s bench -- --quick               shorter rounds, in a few minutes
     nox -s bench -- --row pk --row rows   some rows
     nox -s bench -- --loop uvloop         on uvloop
     nox -s bench -- profile pk            where Oxyde's time goes, phase by phase
 
-Method. Each contender of a row is a process of its own with its own copy of the same database file and the same
-pragmas (Oxyde's defaults). Before any clock runs, all contenders do the row's operation once: results and what is
+Method. Each contender of a row is a process of its own with its own copy of the same table (a file; a database of the
+server) and the same settings. Before any clock runs, all contenders do the row's operation once: results and what is
 then stored must be equal, else the run stops. Then come at least seven rounds; in each the contenders take turns in
 shuffled order, one at a time. A round's figure is the median of its batches, the row's figure the median of the
 rounds. Everything is done twice: with each process pinned to one processor, and free. A ratio is the geometric mean
@@ -17,12 +18,12 @@ Written to `benches/results/`: the figures as JSON, a Markdown table, and a char
 """
 
 import argparse
+import contextlib
 import json
 import math
 import os
 import platform
 import random
-import shutil
 import statistics
 import subprocess
 import sys
@@ -32,23 +33,22 @@ from pathlib import Path
 from typing import Any
 
 import chart
-import people
 import report
-from contenders import NAMES, TITLES, make
+from contenders import OF, TITLES, make
+from databases import Database, database
 from rows import ROWS, Row
 
 HERE = Path(__file__).resolve().parent
-SAME = ("journal_mode", "synchronous", "foreign_keys", "cache_size", "mmap_size", "temp_store", "busy_timeout")
 
 
 class Process:
     """A running worker."""
 
-    def __init__(self, contender: str, path: Path, cell: tuple[str, str], pin: int | None, loop: str, pragmas: dict):
-        self.contender, self.path = contender, path
+    def __init__(self, contender: str, place: str, cell: tuple[str, str], pin: int | None, loop: str, settings: dict):
+        self.contender, self.place = contender, place
         row, shape = cell
-        command = [sys.executable, str(HERE / "worker.py"), contender, str(path), "--row", row, "--shape", shape]
-        command += ["--pragmas", json.dumps(pragmas), "--loop", loop]
+        command = [sys.executable, str(HERE / "worker.py"), contender, place, "--row", row, "--shape", shape]
+        command += ["--settings", json.dumps(settings), "--loop", loop]
         command += [] if pin is None else ["--pin", str(pin)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.listen()
@@ -68,52 +68,49 @@ class Process:
 
     def end(self) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write('{"do": "end"}\n')
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # one that has failed says so below
+            self.process.stdin.write('{"do": "end"}\n')
+            self.process.stdin.close()
         if self.process.wait(30):
             raise SystemExit(f"{self.contender} ended with exit code {self.process.returncode}")
 
 
 class Bench:
-    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
-        self.options, self.folder = options, folder
+    def __init__(self, options: argparse.Namespace, database: Database) -> None:
+        self.options, self.database = options, database
+        self.names = tuple(name for name in OF[database.name] if name in (options.contender or OF[database.name]))
         self.seconds = 0.05 if options.quick else 0.3
-        self.template = folder / "template.db"
-        self.pragmas: dict[str, Any] = {}
+        self.settings: dict[str, Any] = {}
         self.versions: dict[str, dict[str, str]] = {}
-        self.copies = 0
 
     def prepare(self) -> None:
-        """Make the file that all copies come from, and learn the pragmas of Oxyde's own connections."""
-        subprocess.run([sys.executable, HERE / "worker.py", "oxyde", self.template, "--create"], check=True)
-        people.fill(self.template)
-        process = Process("oxyde", self.copy(), ("pk", "model"), None, "asyncio", {})
-        self.pragmas = process.ask("pragmas", names=SAME)
+        """Make what all copies come from, and learn the settings of the first contender's connections."""
+        self.database.prepare()
+        place = self.database.copy(None)
+        process = Process(self.names[0], place, ("pk", "model"), None, "asyncio", {})
+        self.settings = process.ask("settings", sql=self.database.settings)
         process.end()
-
-    def copy(self) -> Path:
-        self.copies += 1
-        return Path(shutil.copy2(self.template, self.folder / f"copy{self.copies}.db"))
+        self.database.drop(place)
 
     def cell(self, row: Row, shape: str) -> dict[str, Any]:
         """Measure one row in one shape, pinned and free."""
-        able = [name for name in NAMES if row.name not in make(name).cannot]
+        able = [name for name in self.names if row.name not in make(name).cannot]
         result: dict[str, Any] = {"row": row.name, "shape": shape, "per_operation": row.per_operation, "modes": {}}
-        result["cannot"] = {name: make(name).cannot[row.name] for name in NAMES if name not in able}
+        result["cannot"] = {name: make(name).cannot[row.name] for name in self.names if name not in able}
         for mode in ("pinned", "free") if hasattr(os, "sched_setaffinity") else ("free",):
             pin = max(os.sched_getaffinity(0)) if mode == "pinned" else None
-            # Oxyde is told only what differs from its defaults, the others get all of its settings.
-            differs = {} if row.synchronous is None else {"synchronous": row.synchronous}
-            settings = {name: differs if name == "oxyde" else self.pragmas | differs for name in able}
             processes: list[Process] = []
             try:
-                where = (row.name, shape), pin, self.options.loop
-                processes.extend(Process(name, self.copy(), *where, settings[name]) for name in able)
+                for name in able:
+                    settings = self.database.options(name, row.durable, self.settings)
+                    where = (row.name, shape), pin, self.options.loop
+                    processes.append(Process(name, self.database.copy(row.durable), *where, settings))
                 self.compare(processes, f"{row.name} → {shape}")
                 result["modes"][mode] = self.measure(processes)
             finally:
                 for process in processes:
                     process.end()
+                    self.database.drop(process.place)
         return result
 
     def compare(self, processes: list[Process], what: str) -> None:
@@ -121,17 +118,17 @@ class Bench:
         for process in processes:
             self.versions.setdefault(process.contender, process.ask("about"))
         seen = {
-            "settings": {p.contender: str(p.ask("pragmas", names=SAME)) for p in processes},
+            "settings": {p.contender: str(p.ask("settings", sql=self.database.settings)) for p in processes},
             "result": {p.contender: p.ask("answer")["result"] for p in processes},
-            "stored rows": {p.contender: repr(people.contents(p.path)) for p in processes},
+            "stored rows": {p.contender: repr(self.database.contents(p.place)) for p in processes},
         }
         for kind, values in seen.items():
-            reference = values["oxyde"]
+            first, reference = next(iter(values.items()))
             for contender, value in values.items():
                 if value != reference:
                     at = next(i for i, (a, b) in enumerate(zip(value + "\0", reference + "\1", strict=False)) if a != b)
                     excerpts = f"{value[max(0, at - 60) : at + 60]!r} and {reference[max(0, at - 60) : at + 60]!r}"
-                    raise SystemExit(f"{what}: {kind} of {contender} and oxyde differ: {excerpts}")
+                    raise SystemExit(f"{what}: {kind} of {contender} and {first} differ: {excerpts}")
 
     def measure(self, processes: list[Process]) -> dict[str, Any]:
         loops = {p.contender: p.ask("calibrate", seconds=self.seconds)["loops"] for p in processes}
@@ -155,10 +152,11 @@ class Bench:
 
 
 def ratios(cell: dict[str, Any]) -> dict[str, float]:
-    """How many times longer each contender takes than Oxyde: the geometric mean over the modes."""
+    """How many times longer each contender takes than the first (Oxyde): the geometric mean over the modes."""
     found = {}
-    for name in next(iter(cell["modes"].values())):
-        logs = [math.log(mode[name]["us"] / mode["oxyde"]["us"]) for mode in cell["modes"].values()]
+    first, *_ = names = list(next(iter(cell["modes"].values())))
+    for name in names:
+        logs = [math.log(mode[name]["us"] / mode[first]["us"]) for mode in cell["modes"].values()]
         found[name] = math.exp(statistics.fmean(logs))
     return found
 
@@ -176,50 +174,69 @@ def machine() -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("what", nargs="*", help="nothing, or `profile ROW`")
+    parser.add_argument("--database", choices=list(OF), help="sqlite, or what --url names")
+    parser.add_argument("--url", help="a PostgreSQL server in which databases can be made (OXYDE_TEST_POSTGRES_URL)")
     parser.add_argument("--quick", action="store_true", help="short rounds")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--row", action="append", choices=list(ROWS), help="only this row (may be repeated)")
     parser.add_argument("--shape", help="only this shape")
+    parser.add_argument("--contender", action="append", choices=list(TITLES), help="only this one (may be repeated)")
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
     parser.add_argument("--out", type=Path, default=HERE / "results")
     options = parser.parse_args()
     if options.rounds < 7:
         parser.error("seven rounds are the least that the median is worth something for")
-    if options.what:
-        if options.what[0] != "profile" or len(options.what) != 2 or options.what[1] not in ROWS:
-            parser.error(f"expected `profile ROW` with one of {', '.join(ROWS)}")
-        import phases
-
-        raise SystemExit(phases.main(options.what[1]))
-
-    began = time.monotonic()
+    options.database = options.database or ("postgres" if options.url else "sqlite")
+    options.url = options.url or os.environ.get("OXYDE_TEST_POSTGRES_URL")
+    if options.database == "postgres" and not options.url:
+        parser.error("name a server with --url postgres://… or OXYDE_TEST_POSTGRES_URL")
     with tempfile.TemporaryDirectory(prefix="oxyde-bench-") as folder:
-        bench = Bench(options, Path(folder))
-        bench.prepare()
-        cells = []
-        for row in (ROWS[name] for name in options.row or ROWS):
-            for shape in row.shapes:
-                if options.shape in (None, shape):
-                    cell = bench.cell(row, shape)
-                    cell["ratios"] = ratios(cell)
-                    cells.append(cell)
-                    print(report.line(cell), flush=True)
+        place = database(options, Path(folder))
+        try:
+            if not options.what:
+                run(options, place)
+            elif options.what[0] != "profile" or len(options.what) != 2 or options.what[1] not in ROWS:
+                parser.error(f"expected `profile ROW` with one of {', '.join(ROWS)}")
+            else:
+                import phases
+
+                phases.main(ROWS[options.what[1]], place, options.loop)
+        finally:
+            place.close()
+
+
+def run(options: argparse.Namespace, place: Database) -> None:
+    began = time.monotonic()
+    bench = Bench(options, place)
+    bench.prepare()
+    cells = []
+    for row in (ROWS[name] for name in options.row or ROWS):
+        for shape in row.shapes:
+            if options.shape in (None, shape):
+                cell = bench.cell(row, shape)
+                cell["ratios"] = ratios(cell)
+                cells.append(cell)
+                print(report.line(cell), flush=True)
     document = {
+        "database": place.name,
+        "title": place.title,
         "machine": machine(),
+        "contenders": bench.names,
         "versions": {TITLES[name]: found for name, found in bench.versions.items()},
-        "pragmas": bench.pragmas,
+        "settings": bench.settings,
         "loop": options.loop,
         "rounds": options.rounds,
         "seconds": round(time.monotonic() - began),
         "cells": cells,
-        "targets": report.targets(cells),
+        "targets": report.targets(cells, place.name, options.loop),
     }
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "sqlite.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
-    (options.out / "sqlite.md").write_text(report.markdown(document), "utf-8")
-    (options.out / "sqlite.svg").write_text(chart.draw(document), "utf-8")
+    name = place.name + ("" if options.loop == "asyncio" else f"-{options.loop}")
+    (options.out / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    (options.out / f"{name}.md").write_text(report.markdown(document), "utf-8")
+    (options.out / f"{name}.svg").write_text(chart.draw(document), "utf-8")
     print(report.targets_table(document["targets"]))
-    print(f"{document['seconds']} s; written to {options.out}/sqlite.json, .md and .svg")
+    print(f"{document['seconds']} s; written to {options.out}/{name}.json, .md and .svg")
 
 
 if __name__ == "__main__":

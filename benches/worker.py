@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import contenders
-from people import COUNT, people
+from people import COUNT, TABLE, WRITTEN, people
 from pydantic import BaseModel
 from rows import ROWS
 
@@ -29,8 +29,8 @@ BATCHES = 5  # of a round; its figure is their median
 
 
 class Worker:
-    def __init__(self, contender: contenders.Contender, path: Path, row: str, shape: str) -> None:
-        self.contender, self.path, self.row, self.shape = contender, path, row, shape
+    def __init__(self, contender: contenders.Contender, database: str, row: str, shape: str) -> None:
+        self.contender, self.database, self.row, self.shape = contender, database, row, shape
         self.operate = contender.operation(row, shape)
         # What one operation must be given fresh, made outside the measured time.
         self.fresh = ROWS[row].operation == "bulk"
@@ -49,6 +49,8 @@ class Worker:
                 return cycle([18])
             case "count":
                 return cycle([0])
+            case "delete":
+                return count(COUNT + 1)
             case "insert":
                 return cycle(people(COUNT, first=COUNT + 1))
             case _:
@@ -63,23 +65,35 @@ class Worker:
         done = self.operate(next(self.inputs))
         return await done if self.contender.asynchronous else done
 
-    async def reset(self) -> None:
-        """Take away what inserting has added."""
-        if ROWS[self.row].operation in {"insert", "bulk"}:
-            await self.contender.execute(f"DELETE FROM person WHERE id > {COUNT}")
+    async def reset(self, stock: int = 1) -> None:
+        """Take away what inserting has added; lay in as many rows as will be deleted."""
+        operation = ROWS[self.row].operation
+        if operation not in {"insert", "bulk", "delete"}:
+            return
+        await self.contender.execute(f"DELETE FROM {TABLE} WHERE id > {COUNT}")
+        if self.database == "postgres":  # whose deleted rows stay until somebody sweeps
+            await self.contender.execute(f"VACUUM {TABLE}")
+        if operation == "delete":
+            columns = ", ".join(WRITTEN)
+            for first in range(COUNT, COUNT + stock, COUNT):
+                copies = f"SELECT id + {first}, {columns} FROM {TABLE} WHERE id <= {COUNT}"
+                await self.contender.execute(f"INSERT INTO {TABLE} (id, {columns}) {copies}")
+            self.inputs = self.make_inputs()
 
     async def answer(self, _: dict[str, Any]) -> dict[str, Any]:
         """Do the operation once and tell its result in plain values, for the comparison with the other contenders."""
+        await self.reset()
         result = await self.once()
         return {"result": repr(plain(result))}
 
     async def calibrate(self, order: dict[str, Any]) -> dict[str, Any]:
         """How many operations fill a batch of the wanted length; warms everything up on the way."""
         for _ in range(3):
-            await self.once()
             await self.reset()
+            await self.once()
         loops, target = 1, order["seconds"] / BATCHES
         while not self.fresh:
+            await self.reset(loops)
             elapsed = await self.batch(loops)
             if elapsed >= target or loops > 1_000_000:
                 break
@@ -101,7 +115,7 @@ class Worker:
 
     async def round(self, order: dict[str, Any]) -> dict[str, Any]:
         loops = order["loops"]
-        await self.reset()
+        await self.reset(loops * BATCHES)
         gc.collect()
         times, cpu, switches = [], 0.0, 0
         # Fresh operations: at least three, and as many more as the round has time for.
@@ -134,13 +148,15 @@ class Worker:
             "operations": operations,
         }
 
-    async def pragmas(self, order: dict[str, Any]) -> dict[str, Any]:
-        return {name: await self.contender.pragma(name) for name in order["names"]}
+    async def settings(self, order: dict[str, Any]) -> dict[str, Any]:
+        return {name: await self.contender.value(sql) for name, sql in order["sql"].items()}
 
     async def about(self, _: dict[str, Any]) -> dict[str, Any]:
         versions = self.contender.versions()
-        if hasattr(self.contender, "sqlite_version"):
-            versions["SQLite"] = await self.contender.sqlite_version()
+        if self.database == "postgres":
+            versions["PostgreSQL"] = str(await self.contender.value("SHOW server_version")).split()[0]
+        elif "SQLite" not in versions:
+            versions["SQLite"] = await self.contender.value("SELECT sqlite_version()")
         return versions
 
     async def memory(self, _: dict[str, Any]) -> dict[str, Any]:
@@ -170,17 +186,17 @@ def peak_kib() -> int:
 
 async def serve(arguments: argparse.Namespace) -> None:
     contender = contenders.make(arguments.contender)
-    path = Path(arguments.path)
     if arguments.create:  # the table that everybody uses, made once, by the one who knows how it must look
-        await contender.open(path, {}, "create")
+        await contender.open(arguments.place, {}, "create")
         await contender.create()
         await contender.close()
         return
-    await contender.open(path, json.loads(arguments.pragmas), arguments.row)
-    worker = Worker(contender, path, arguments.row, arguments.shape)
+    await contender.open(arguments.place, json.loads(arguments.settings), arguments.row)
+    database = "postgres" if arguments.place.startswith("postgres") else "sqlite"
+    worker = Worker(contender, database, arguments.row, arguments.shape)
     verbs = {
         "about": worker.about,
-        "pragmas": worker.pragmas,
+        "settings": worker.settings,
         "answer": worker.answer,
         "calibrate": worker.calibrate,
         "round": worker.round,
@@ -202,10 +218,10 @@ def tell(answer: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("contender")
-    parser.add_argument("path")
+    parser.add_argument("place")
     parser.add_argument("--row", default="")
     parser.add_argument("--shape", default="")
-    parser.add_argument("--pragmas", default="{}")
+    parser.add_argument("--settings", default="{}")
     parser.add_argument("--pin", type=int)
     parser.add_argument("--loop", default="asyncio")
     parser.add_argument("--create", action="store_true")

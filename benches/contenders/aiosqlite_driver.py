@@ -7,7 +7,6 @@ cursors that are not closed by hand take one.
 import asyncio
 import sqlite3
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, ClassVar
 
 import aiosqlite
@@ -26,11 +25,11 @@ class Driver:
     cannot: ClassVar[dict[str, str]] = {}
     connection: aiosqlite.Connection
 
-    async def open(self, path: Path, pragmas: dict[str, Any], row: str) -> None:
+    async def open(self, place: str, settings: dict[str, Any], row: str) -> None:
         # Autocommit, except for the bulk rows: there executemany() begins the transaction that commit() ends.
         isolation = "IMMEDIATE" if row.startswith("bulk") else None
-        self.connection = await aiosqlite.connect(path, isolation_level=isolation)
-        for name, value in pragmas.items():
+        self.connection = await aiosqlite.connect(place, isolation_level=isolation)
+        for name, value in settings.items():
             await self.connection.execute_fetchall(f"PRAGMA {name} = {value}")
 
     async def close(self) -> None:
@@ -40,8 +39,8 @@ class Driver:
         await self.connection.execute_fetchall(sql)
         await self.connection.commit()
 
-    async def pragma(self, name: str) -> Any:
-        ((value,),) = await self.connection.execute_fetchall(f"PRAGMA {name}")
+    async def value(self, sql: str) -> Any:
+        ((value,),) = await self.connection.execute_fetchall(sql)
         return value
 
     def versions(self) -> dict[str, str]:
@@ -122,6 +121,10 @@ class CursorForm(Driver):
         async with self.connection.execute(f"UPDATE {TABLE} SET visits = ? WHERE id = ?", change[::-1]) as cursor:
             return cursor.rowcount
 
+    async def delete(self, key: int) -> int:
+        async with self.connection.execute(f"DELETE FROM {TABLE} WHERE id = ?", (key,)) as cursor:
+            return cursor.rowcount
+
 
 class FetchallForm(Driver):
     async def one(self, key: int) -> Any:
@@ -143,4 +146,8 @@ class FetchallForm(Driver):
 
     async def update(self, change: tuple[int, int]) -> int:
         cursor = await self.connection.execute(f"UPDATE {TABLE} SET visits = ? WHERE id = ?", change[::-1])
+        return cursor.rowcount
+
+    async def delete(self, key: int) -> int:
+        cursor = await self.connection.execute(f"DELETE FROM {TABLE} WHERE id = ?", (key,))
         return cursor.rowcount

@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import datetime
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pydantic
@@ -36,9 +35,13 @@ class Oxyde:
     asynchronous = True
     cannot: ClassVar[dict[str, str]] = {}
 
-    async def open(self, path: Path, pragmas: dict[str, Any], row: str) -> None:
-        settings = PoolSettings(sqlite_synchronous=pragmas["synchronous"]) if "synchronous" in pragmas else None
-        self.database = AsyncDatabase(f"sqlite:///{path}", settings=settings)
+    async def open(self, place: str, settings: dict[str, Any], row: str) -> None:
+        if place.startswith("postgres"):  # a pool of the size that the others have
+            url, options = place, PoolSettings(min_connections=10, max_connections=10)
+        else:
+            url = f"sqlite:///{place}"
+            options = PoolSettings(sqlite_synchronous=settings["synchronous"]) if settings else None
+        self.database = AsyncDatabase(url, settings=options)
         await self.database.connect()
 
     async def create(self) -> None:
@@ -50,17 +53,13 @@ class Oxyde:
     async def execute(self, sql: str) -> None:
         await execute_raw(sql)
 
-    async def pragma(self, name: str) -> Any:
-        (row,) = await execute_raw(f"PRAGMA {name}")
+    async def value(self, sql: str) -> Any:
+        (row,) = await execute_raw(sql)
         (value,) = row.values()
         return value
 
     def versions(self) -> dict[str, str]:
         return {"Oxyde": oxyde.__version__, "Pydantic": pydantic.VERSION}
-
-    async def sqlite_version(self) -> str:
-        (row,) = await execute_raw("SELECT sqlite_version() AS version")
-        return row["version"]
 
     def instances(self, people: list[dict[str, Any]]) -> list[OxydePerson]:
         return [OxydePerson(**fields) for fields in people]
@@ -99,6 +98,9 @@ class Oxyde:
     async def update(self, change: tuple[int, int]) -> int:
         key, visits = change
         return await OxydePerson.objects.filter(id=key).update(visits=visits)
+
+    async def delete(self, key: int) -> int:
+        return await OxydePerson.objects.filter(id=key).delete()
 
     async def bulk_model(self, objects: list[OxydePerson]) -> Any:
         return await OxydePerson.objects.bulk_create(objects)

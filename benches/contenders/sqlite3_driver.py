@@ -1,7 +1,6 @@
 """The standard library's sqlite3, called inline: the loop stands still meanwhile, and there is no faster driver."""
 
 import sqlite3
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pydantic
@@ -16,11 +15,11 @@ class Inline:
     asynchronous = False
     cannot: ClassVar = {"concurrent": "a synchronous driver does one thing at a time"}
 
-    async def open(self, path: Path, pragmas: dict[str, Any], row: str) -> None:
+    async def open(self, place: str, settings: dict[str, Any], row: str) -> None:
         # Autocommit, except for the bulk rows: there executemany() begins the transaction that commit() ends.
         isolation = "IMMEDIATE" if row.startswith("bulk") else None
-        self.connection = sqlite3.connect(path, isolation_level=isolation)
-        for name, value in pragmas.items():
+        self.connection = sqlite3.connect(place, isolation_level=isolation)
+        for name, value in settings.items():
             self.connection.execute(f"PRAGMA {name} = {value}")
 
     async def close(self) -> None:
@@ -30,8 +29,8 @@ class Inline:
         self.connection.execute(sql)
         self.connection.commit()
 
-    async def pragma(self, name: str) -> Any:
-        return self.connection.execute(f"PRAGMA {name}").fetchone()[0]
+    async def value(self, sql: str) -> Any:
+        return self.connection.execute(sql).fetchone()[0]
 
     def versions(self) -> dict[str, str]:
         return {"SQLite": sqlite3.sqlite_version, "Pydantic": pydantic.VERSION}
@@ -75,6 +74,9 @@ class Inline:
 
     def update(self, change: tuple[int, int]) -> int:
         return self.connection.execute(f"UPDATE {TABLE} SET visits = ? WHERE id = ?", change[::-1]).rowcount
+
+    def delete(self, key: int) -> int:
+        return self.connection.execute(f"DELETE FROM {TABLE} WHERE id = ?", (key,)).rowcount
 
     def bulk_model(self, people: list[Person]) -> Any:
         """One transaction; the keys of rows that one statement after the other inserted in it are consecutive."""

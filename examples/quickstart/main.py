@@ -2,9 +2,10 @@
 no trace, and JSON ready to be sent.
 
     python main.py                                 # an SQLite file in a temporary folder
-    python main.py --url sqlite:///shop.db         # a database that stays
+    python main.py --url postgres://user@host/db   # any other database
+    python main.py --url sqlite:///shop.db --keep  # to look at the tables afterwards
 
-The program makes its tables anew at every start; their names begin with `quickstart_`.
+The program makes its tables anew at every start and drops them at its end; their names begin with `quickstart_`.
 """
 
 import argparse
@@ -113,20 +114,28 @@ async def hand_out() -> None:
         say(json.dumps(row, ensure_ascii=False))
 
 
-async def run(url: str) -> None:
+async def run(url: str, *, keep: bool = False) -> None:
     async with db.connect(url) as database:
         heading(f"Oxyde on {shown(database)}")
         tables = [Customer, Product, Order]
         await drop_tables(models=tables)
         await create_tables(models=tables)
-        await fill()
-        await look_around()
-        await restock()
-        await sell_too_much()
-        await hand_out()
-        heading("Done")
-        counts = [(model.__name__, await model.objects.count()) for model in tables]
-        table(["table", "rows"], counts)
+        try:
+            await tour()
+            heading("Done")
+            counts = [(model.__name__, await model.objects.count()) for model in tables]
+            table(["table", "rows"], counts)
+        finally:
+            if not keep:
+                await drop_tables(models=tables)
+
+
+async def tour() -> None:
+    await fill()
+    await look_around()
+    await restock()
+    await sell_too_much()
+    await hand_out()
 
 
 def shown(database: AsyncDatabase) -> str:
@@ -136,9 +145,10 @@ def shown(database: AsyncDatabase) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--url", help="the database to use (default: a new SQLite file that is removed at the end)")
-    url = parser.parse_args().url
-    if url:
-        asyncio.run(run(url))
+    parser.add_argument("--keep", action="store_true", help="leave the tables in the database that --url names")
+    arguments = parser.parse_args()
+    if arguments.url:
+        asyncio.run(run(arguments.url, keep=arguments.keep))
         return
     with tempfile.TemporaryDirectory(prefix="oxyde-quickstart-") as folder:
         asyncio.run(run(f"sqlite:///{Path(folder, 'shop.db')}"))
