@@ -47,7 +47,9 @@ pub enum Formats {
     Each(Box<[bool]>),
 }
 
-/// Parameter values as the server's Bind message takes them: for each a 32-bit length (-1: NULL) and its bytes.
+/// Parameter values as the server takes them. PostgreSQL: for each a 32-bit length (-1: NULL) and its bytes, as in its
+/// Bind message. MySQL: what follows `new_params_bind_flag` in COM_STMT_EXECUTE, headed by the bitmap of NULLs: bitmap
+/// (`(count + 7) / 8` bytes), the flag 1, two bytes of type for each, the values.
 #[derive(Clone, Debug)]
 pub struct Encoded {
     pub count: u16,
@@ -79,11 +81,15 @@ pub enum Params {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
     pub name: String,
-    /// OID of its type.
+    /// OID of its type; MySQL: the byte that the protocol has for it.
     pub type_oid: u32,
-    /// `atttypmod`: length, precision and scale; -1 for none.
+    /// `atttypmod`: length, precision and scale; -1 for none. MySQL: the number of decimals.
     pub modifier: i32,
     pub binary: bool,
+    /// MySQL's flags (unsigned, binary, enum, set …); 0 elsewhere.
+    pub flags: u16,
+    /// MySQL's number of the collation, 63 for bytes; 0 elsewhere.
+    pub charset: u16,
 }
 
 /// Takes a result's rows while they arrive, on the thread that drives the connection.
@@ -95,10 +101,13 @@ pub trait RowReader: Send {
     fn rows(&mut self, rows: RawRows<'_>) -> Result<(), Malformed>;
 }
 
-/// Whole DataRow messages, one behind the other.
+/// Whole rows as the server sends them, one behind the other.
+///
+/// MySQL: each has its packet's four bytes of header in front (24-bit length, little-endian; a number to ignore). A row
+/// of 2²⁴ − 1 bytes or more comes alone, put together behind one header that says 2²⁴ − 1.
 #[derive(Clone, Copy)]
 pub struct RawRows<'a> {
-    /// Each: `D`, 32-bit length (itself included), 16-bit number of fields, then for each field a 32-bit length (-1:
+    /// PostgreSQL, each: `D`, 32-bit length (itself included), 16-bit number of fields, then for each field a 32-bit length (-1:
     /// NULL) and its bytes. The message lengths have been checked, the fields have not.
     pub bytes: &'a [u8],
     pub count: usize,

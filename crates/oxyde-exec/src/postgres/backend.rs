@@ -98,6 +98,8 @@ pub(crate) fn columns(body: &[u8], formats: Option<&Formats>) -> Result<Arc<[Col
             type_oid,
             modifier,
             binary: formats.map_or(binary, |formats| is_binary(formats, index)),
+            flags: 0,
+            charset: 0,
         });
     }
     reader.end()?;
