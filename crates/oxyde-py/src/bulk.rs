@@ -2,7 +2,7 @@
 
 use oxyde_exec::Cells;
 use oxyde_exec::query::Encoded;
-use oxyde_sql::{BindSlot, BulkForm};
+use oxyde_sql::{BindSlot, BulkForm, SqlType};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -11,6 +11,7 @@ use pyo3::types::{PyDict, PyList, PySet, PyString, PyTuple, PyType};
 use crate::bind;
 use crate::bind::growing::Growing;
 use crate::cache::{Statement, Wire};
+use crate::copying::{CopyStatement, Lines};
 use crate::errors;
 use crate::hydrate::{self, CellRow};
 use crate::layout;
@@ -218,6 +219,29 @@ impl<'py> Rows<'_, 'py> {
 }
 
 impl Rows<'_, '_> {
+    /// Writes all rows for COPY; `None` if the rows were to be alike and are not.
+    pub fn encode_lines(&self, copy: &CopyStatement) -> PyResult<Option<Lines>> {
+        let fields = self.named()?;
+        let binds = &self.statement.plan.binds;
+        let mut lines = Lines::new(copy, self.rows.len(), binds.len());
+        for item in self.rows.iter() {
+            let Some(row) = self.row(&item)? else {
+                return Ok(None);
+            };
+            for slot in binds {
+                let SqlType::Array(ty) = &slot.ty else {
+                    return Ok(None);
+                };
+                let Some(value) = self.value(&row, &fields, slot)? else {
+                    return Ok(None);
+                };
+                lines.push(&value, ty, self.statement.target(slot.param))?;
+            }
+            lines.end_row();
+        }
+        Ok(Some(lines))
+    }
+
     /// Rows without a value of their own: only how many there are.
     fn encode_count(&self, wire: &Wire) -> PyResult<Option<Encoded>> {
         for item in self.rows.iter() {

@@ -17,6 +17,7 @@ use pyo3::types::{PyDict, PyTuple};
 use crate::bind::{self, Target};
 use crate::completion::lock;
 use crate::contract::{self, Notation, ParamNote};
+use crate::copying::CopyStatement;
 use crate::errors;
 
 const CAPACITY: usize = 2_000;
@@ -32,6 +33,8 @@ pub struct Statement {
     pub inline: AtomicBool,
     /// For a server that takes parameters in its own format.
     pub wire: Option<Wire>,
+    /// For a bulk insert that COPY can do.
+    pub copy: Option<Arc<CopyStatement>>,
 }
 
 #[derive(Debug)]
@@ -60,6 +63,7 @@ impl Statement {
                 }
             }),
             notes: extracted.notes,
+            copy: plan.copy.as_ref().map(CopyStatement::new),
             plan,
         })
     }

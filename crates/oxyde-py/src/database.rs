@@ -27,6 +27,7 @@ use crate::cache::{PlanCache, Statement, Texts, Wire};
 use crate::completion::{Hub, lock};
 use crate::config::{self, Waits};
 use crate::contract::Notation;
+use crate::copying::Copy;
 use crate::deadlines::Limit;
 use crate::errors;
 use crate::fairness;
@@ -479,13 +480,7 @@ impl Database {
         let _stay = lifecycle::stay(py);
         let statement = self.plans.get(shape, self.server_or_oldest())?;
         let statement = statement.get();
-        let (uniform, mark) = match fill {
-            Some((cls, automatic, state, slot)) => (
-                Some(Uniform::new(cls, automatic, rows, fields)?),
-                Some((state.unbind(), slot.unbind())),
-            ),
-            None => (None, None),
-        };
+        let (uniform, fill) = filling(statement, rows, fields, loader, fill)?;
         let given = bulk::Rows {
             statement,
             rows,
@@ -499,15 +494,6 @@ impl Database {
             let Some(params) = given.encode_arrays(wire)? else {
                 return Ok(py.None());
             };
-            let fill = mark.map(|(state, state_slot)| Fill {
-                instances: rows.clone().unbind(),
-                loader: loader
-                    .filter(|_| statement.plan.returns_rows)
-                    .map(|loader| loader.clone().unbind()),
-                state,
-                state_slot,
-                numbered: statement.plan.numbered,
-            });
             let call = Call {
                 py,
                 loader,
@@ -542,21 +528,85 @@ impl Database {
                 },
             },
         };
-        let finish = match (mark, loader) {
-            (Some((state, state_slot)), loader) => Finish::Filled(
-                Fill {
-                    instances: rows.clone().unbind(),
-                    loader,
-                    state,
-                    state_slot,
-                    numbered: None,
-                },
-                sql,
-            ),
+        let finish = match (fill, loader) {
+            (Some(fill), _) => Finish::Filled(fill, sql),
             (None, Some(loader)) => Finish::Rows(loader, sql),
             (None, None) => Finish::Affected(sql),
         };
         self.start(py, work, finish, lease, timeout)
+    }
+
+    /// Makes rows ready for COPY, with what `run_bulk` takes; None where that is not the faster way.
+    ///
+    /// Then `fetch_keys` tells whether the table is for COPY, and `copy` stores the rows.
+    #[pyo3(signature = (shape, rows, fields, converters, loader=None, fill=None))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the Python signature of the contract"
+    )]
+    fn prepare_copy(
+        &self,
+        py: Python<'_>,
+        shape: &Bound<'_, PyTuple>,
+        rows: &Bound<'_, PyList>,
+        fields: &Bound<'_, PyTuple>,
+        converters: &Bound<'_, PyTuple>,
+        loader: Option<&Bound<'_, Loader>>,
+        fill: Option<FillArguments<'_>>,
+    ) -> PyResult<Option<Copy>> {
+        let _stay = lifecycle::stay(py);
+        let statement = self.plans.get(shape, self.server_or_oldest())?;
+        let statement = statement.get();
+        let Some(copy) = statement
+            .copy
+            .as_ref()
+            .filter(|copy| copy.is_for(rows.len()))
+        else {
+            return Ok(None);
+        };
+        let (uniform, fill) = filling(statement, rows, fields, loader, fill)?;
+        let given = bulk::Rows {
+            statement,
+            rows,
+            fields,
+            converters,
+            params: None,
+            uniform: uniform.as_ref(),
+        };
+        let lines = given.encode_lines(copy)?;
+        Ok(lines.map(|lines| Copy::new(copy, lines, fill)))
+    }
+
+    /// Whether the rows can be copied; their keys are fetched then.
+    #[pyo3(signature = (copy, lease=None, timeout=None))]
+    fn fetch_keys(
+        &self,
+        copy: &Bound<'_, Copy>,
+        lease: Option<&Bound<'_, Lease>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = copy.py();
+        let _stay = lifecycle::stay(py);
+        let timeout = timeout.map(config::seconds).transpose()?;
+        let finish = Finish::MayCopy(copy.clone().unbind());
+        self.start(py, copy.get().fetch(), finish, lease, timeout)
+    }
+
+    /// Stores the rows; the answer is that of `run_bulk`.
+    #[pyo3(signature = (copy, loader=None, lease=None, timeout=None))]
+    fn copy(
+        &self,
+        copy: &Bound<'_, Copy>,
+        loader: Option<&Bound<'_, Loader>>,
+        lease: Option<&Bound<'_, Lease>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = copy.py();
+        let _stay = lifecycle::stay(py);
+        let timeout = timeout.map(config::seconds).transpose()?;
+        let loader = loader.map(|loader| loader.clone().unbind());
+        let finish = Finish::Copied(copy.clone().unbind(), loader);
+        self.start(py, copy.get().run(), finish, lease, timeout)
     }
 
     /// Runs the user's own SQL; the result is a list of dicts.
@@ -673,6 +723,32 @@ impl Database {
     fn ping(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.start(py, Work::Ping, Finish::Nothing, None, None)
     }
+}
+
+/// What rows have to have in common, and what they take over, if they are new instances of one model.
+fn filling<'py>(
+    statement: &Statement,
+    rows: &Bound<'py, PyList>,
+    fields: &Bound<'py, PyTuple>,
+    loader: Option<&Bound<'py, Loader>>,
+    fill: Option<FillArguments<'py>>,
+) -> PyResult<(Option<Uniform<'py>>, Option<Fill>)> {
+    let Some((cls, automatic, state, state_slot)) = fill else {
+        return Ok((None, None));
+    };
+    let fill = Fill {
+        instances: rows.clone().unbind(),
+        loader: loader
+            .filter(|_| statement.plan.returns_rows)
+            .map(|loader| loader.clone().unbind()),
+        state: state.unbind(),
+        state_slot: state_slot.unbind(),
+        numbered: statement.plan.numbered,
+    };
+    Ok((
+        Some(Uniform::new(cls, automatic, rows, fields)?),
+        Some(fill),
+    ))
 }
 
 /// `3.54.0`, `16.2 (Debian …)`, `10.11.19-MariaDB`: the numbers at the start.

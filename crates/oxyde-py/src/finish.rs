@@ -8,6 +8,7 @@ use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 
 use crate::bulk::Fill;
+use crate::copying::Copy;
 use crate::database::Database;
 use crate::errors;
 use crate::hydrate;
@@ -25,6 +26,10 @@ pub enum Finish {
     Collected(Collected, Arc<str>),
     /// New instances take over what was read while it arrived.
     FilledFrom(Fill, Collected, Arc<str>),
+    /// Whether COPY can go on, with the keys that have come.
+    MayCopy(Py<Copy>),
+    /// The keys of rows that were copied: for the instances, or as rows of a loader.
+    Copied(Py<Copy>, Option<Py<Loader>>),
     /// Rows of raw SQL as dicts.
     Dicts(Arc<str>),
     /// Whether a transaction is still open, after one of its own statements.
@@ -37,6 +42,8 @@ pub enum Finish {
 impl Finish {
     fn sql(&self) -> Option<&str> {
         match self {
+            Self::MayCopy(copy) => Some(copy.get().keys_sql()),
+            Self::Copied(copy, _) => Some(copy.get().sql()),
             Self::Rows(_, sql)
             | Self::Affected(sql)
             | Self::Filled(_, sql)
@@ -87,6 +94,17 @@ impl Finish {
             Self::FilledFrom(fill, collected, _) => {
                 let rows = collected.take(py)?;
                 fill.apply_values(py, &rows).map(|()| py.None())
+            }
+            Self::MayCopy(copy) => copy.get().may_run().into_py_any(py),
+            Self::Copied(copy, loader) => {
+                let rows = copy.get().rows();
+                match (copy.get().take_fill(), loader) {
+                    (Some(fill), _) => fill.apply(py, &rows).map(|()| py.None()),
+                    (None, Some(loader)) => {
+                        hydrate::rows(py, loader.get(), &rows).map(Bound::unbind)
+                    }
+                    (None, None) => outcome.affected.into_py_any(py),
+                }
             }
             Self::Affected(_) => outcome.affected.into_py_any(py),
             Self::Dicts(_) => {

@@ -13,6 +13,7 @@ mod calls;
 mod completion;
 mod config;
 mod contract;
+mod copying;
 mod database;
 mod deadlines;
 mod decode;
@@ -46,6 +47,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("IR_VERSION", oxyde_sql::ir::IR_VERSION)?;
     module.add("MARKER", MARKER)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<copying::Copy>()?;
     module.add_class::<database::Database>()?;
     module.add_class::<lease::Lease>()?;
     module.add_class::<loader::Loader>()?;

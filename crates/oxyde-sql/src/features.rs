@@ -32,6 +32,8 @@ pub struct Features {
     pub default_values: bool,
     /// `unnest($1, $2)` turns array parameters into rows: PostgreSQL.
     pub unnest: bool,
+    /// `COPY t FROM STDIN` takes many rows at once: PostgreSQL.
+    pub copy: bool,
     /// `INSERT INTO t SELECT FROM generate_series(1, n)`, a query without columns, inserts n rows of defaults: PostgreSQL.
     pub rows_without_columns: bool,
     /// Several rows in one INSERT are the fastest way. On SQLite a stepped statement is.
@@ -123,6 +125,7 @@ impl Features {
             insert_row_alias: mysql && version >= Version(8, 0, 19),
             default_values: postgres || sqlite,
             unnest: postgres,
+            copy: postgres,
             rows_without_columns: postgres,
             multi_row_insert: mysql || mariadb,
             simultaneous_assignment: postgres || sqlite,

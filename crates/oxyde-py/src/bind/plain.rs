@@ -1,6 +1,8 @@
 //! Values as PostgreSQL writes them in text, for columns whose type only the server knows: enums, domains and whatever
 //! `db_type` says.
 
+use std::io::Write;
+
 use oxyde_sql::{SqlType, Transform};
 use pyo3::prelude::*;
 
@@ -19,13 +21,15 @@ pub fn postgres(
     out: &mut Vec<u8>,
 ) -> PyResult<()> {
     let text = match ty {
-        SqlType::SmallInt => {
-            integer::checked(value, i16::MIN.into(), i16::MAX.into(), target)?.to_string()
+        SqlType::SmallInt | SqlType::Int | SqlType::BigInt => {
+            let (least, most) = match ty {
+                SqlType::SmallInt => (i16::MIN.into(), i16::MAX.into()),
+                SqlType::Int => (i32::MIN.into(), i32::MAX.into()),
+                _ => (i64::MIN, i64::MAX),
+            };
+            self::integer(integer::checked(value, least, most, target)?, out);
+            return Ok(());
         }
-        SqlType::Int => {
-            integer::checked(value, i32::MIN.into(), i32::MAX.into(), target)?.to_string()
-        }
-        SqlType::BigInt => integer::checked(value, i64::MIN, i64::MAX, target)?.to_string(),
         SqlType::Real | SqlType::Double => number(float::checked(value, target)?),
         SqlType::Bool => if boolean::checked(value, target)? {
             "t"
@@ -77,6 +81,12 @@ pub fn postgres(
 
 fn ascii(digit: char) -> u8 {
     u8::try_from(digit).unwrap_or(b'0')
+}
+
+/// A whole number in digits.
+pub fn integer(number: i64, out: &mut Vec<u8>) {
+    // Writing to a vector does not fail.
+    let _ = write!(out, "{number}");
 }
 
 /// The shortest text that reads back as the same number.

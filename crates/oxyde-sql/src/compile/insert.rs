@@ -101,6 +101,7 @@ fn many_rows(insert: &Insert, columns: &[&Column], ctx: &mut Context<'_>) -> Res
     if unnest || counted {
         plan.numbered = numbered(insert, ctx);
     }
+    plan.copy = super::copy::form(insert, columns, ctx);
     plan.bulk = Some(if counted {
         BulkForm::Count
     } else if unnest {
@@ -371,5 +372,6 @@ fn plan(
         bulk: None,
         row_binds: 0,
         numbered: None,
+        copy: None,
     })
 }

@@ -52,6 +52,10 @@ class Pending:
     def cancel(self) -> None: ...
 
 @final
+class Copy:
+    """Rows made ready for COPY."""
+
+@final
 class Loader:
     """How rows become Python objects."""
 
@@ -114,6 +118,19 @@ class Database:
         params: tuple[Any, ...] | None = None,
         fill: tuple[type[Any], str | None, object, object] | None = None,
     ) -> Pending | None: ...
+    def prepare_copy(
+        self,
+        shape: _Shape,
+        rows: list[Any],
+        fields: tuple[str, ...],
+        converters: tuple[Callable[[Any], Any] | None, ...],
+        loader: Loader | None = None,
+        fill: tuple[type[Any], str | None, object, object] | None = None,
+    ) -> Copy | None: ...
+    def fetch_keys(self, copy: Copy, lease: Lease | None = None, timeout: float | None = None) -> Pending: ...
+    def copy(
+        self, copy: Copy, loader: Loader | None = None, lease: Lease | None = None, timeout: float | None = None
+    ) -> Pending: ...
     def raw(
         self, sql: str, params: Sequence[Any], lease: Lease | None = None, timeout: float | None = None
     ) -> Pending: ...

@@ -15,7 +15,7 @@ from oxyde.exceptions import FieldError, ManagerError
 from oxyde.models.state import set_state
 from oxyde.queries import write
 from oxyde.queries.lookups import Expression
-from oxyde.queries.plans import InsertPlan, insert_plan, run_bulk, take
+from oxyde.queries.plans import InsertPlan, insert_plan, prepare_copy, run_bulk, take
 from oxyde.queries.run import alias_of, execute, finish, resolve
 from oxyde.queries.scope import Scope
 from oxyde_core import ir
@@ -133,9 +133,7 @@ async def bulk_create(
     database, lease = resolve(using, client, where, True)
     rows = list(objects)
     if rows and batch_size is None and not returning and conflict.action == "error" and not scope.foreign_keys:
-        fill = _fill(scope, rows, conflict, database, lease, alias_of(using, client, where))
-        if fill is not None:
-            await finish(fill)
+        if await _filled(scope, rows, conflict, database, lease, alias_of(using, client, where)):
             return rows
     instances = [_instance(scope, item) for item in rows]
     batches = _batches(scope, instances, conflict, returning)
@@ -168,26 +166,42 @@ async def bulk_create(
     return instances
 
 
-def _fill(
+async def _filled(
     scope: Scope, rows: list[Any], conflict: Conflict, database: Database, lease: Lease | None, alias: str
-) -> Any:
+) -> bool:
     """The usual case in one call: new instances with the same fields; the core reads and completes them.
 
-    None if the rows are not all like that; nothing was sent then.
+    False if the rows are not all like that; nothing was sent then.
     """
     from oxyde.models.model import Model
 
     cls = scope.info.cls
     if type(rows[0]) is not cls:
-        return None
+        return False
     batch = _Batch(scope, insert_plan(scope, vars(rows[0])), conflict, False)
     plan = batch.plan
     if plan.complete is not None or not plan.names:
         # What comes back is judged with the whole row; or there is nothing to send.
-        return None
+        return False
     automatic = next((column.name for column in scope.info.pk if column.auto and column.name not in plan.names), None)
     mark = (cls, automatic, plan.state(alias), Model.__dict__["_oxyde_state"])
-    return run_bulk(database, plan, batch.shape, rows, batch.loader, lease, fill=mark)
+    if await _copied(database, lease, batch, rows, mark) is not None:
+        return True
+    pending = run_bulk(database, plan, batch.shape, rows, batch.loader, lease, fill=mark)
+    if pending is None:
+        return False
+    await finish(pending)
+    return True
+
+
+async def _copied(
+    database: Database, lease: Lease | None, batch: _Batch, rows: list[Any], mark: Any = None
+) -> tuple[Any] | None:
+    """The answer of `run_bulk`, in a tuple, if the rows could be stored by COPY; else nothing was stored."""
+    copy = prepare_copy(database, batch.plan, batch.shape, rows, batch.loader, mark)
+    if copy is None or not await finish(database.fetch_keys(copy, lease)):
+        return None
+    return (await finish(database.copy(copy, batch.loader if batch.returned else None, lease)),)
 
 
 def _batches(scope: Scope, instances: list[Any], conflict: Conflict, returning: bool) -> list[_Batch]:
@@ -252,6 +266,9 @@ async def _run(database: Database, lease: Lease | None, batch: _Batch, rows: lis
         single = ir.insert(plan.scope.info.id, (), ir.values(), None, batch.returned)
         answers = [await execute(database, lease, single, (), batch.loader) for _ in rows]
         return [answer[0] for answer in answers] if batch.returned else len(answers)
+    copied = await _copied(database, lease, batch, rows)
+    if copied is not None:
+        return copied[0]
     return await finish(run_bulk(database, plan, batch.shape, rows, batch.loader, lease))
 
 

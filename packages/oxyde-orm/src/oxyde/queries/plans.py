@@ -20,7 +20,7 @@ from oxyde_core import ir
 
 if TYPE_CHECKING:
     from oxyde.models.columns import Column
-    from oxyde_core import Database, Loader
+    from oxyde_core import Copy, Database, Loader
 
 Validator = Callable[[dict[str, Any]], None]
 """Validates fields of an instance's dict in place."""
@@ -240,9 +240,19 @@ def unstorable(column: Column, error: Exception) -> DataError:
 
 def run_bulk(database: Database, plan: InsertPlan, shape: ir.Node, rows: list[Any], *more: Any, **options: Any) -> Any:
     """`Database.run_bulk` of instances; raises DataError naming the column whose converter refuses a value."""
-    converters = tuple(column.to_db for column in plan.columns)
+    return _converting(plan, rows, lambda to_db: database.run_bulk(shape, rows, plan.names, to_db, *more, **options))
+
+
+def prepare_copy(
+    database: Database, plan: InsertPlan, shape: ir.Node, rows: list[Any], loader: Loader | None, fill: Any
+) -> Copy | None:
+    """`Database.prepare_copy` of instances; raises as `run_bulk` does."""
+    return _converting(plan, rows, lambda to_db: database.prepare_copy(shape, rows, plan.names, to_db, loader, fill))
+
+
+def _converting(plan: InsertPlan, rows: list[Any], call: Callable[[tuple[Any, ...]], Any]) -> Any:
     try:
-        return database.run_bulk(shape, rows, plan.names, converters, *more, **options)
+        return call(tuple(column.to_db for column in plan.columns))
     except OxydeError:
         raise
     except Exception:
