@@ -132,9 +132,9 @@ async def bulk_create(
     where = target or scope.info.database
     database, lease = resolve(using, client, where, True)
     rows = list(objects)
-    if rows and batch_size is None and not returning and conflict.action == "error" and not scope.foreign_keys:
-        if await _filled(scope, rows, conflict, database, lease, alias_of(using, client, where)):
-            return rows
+    usual = rows and batch_size is None and not returning and conflict.action == "error" and not scope.foreign_keys
+    if usual and await _filled(scope, rows, conflict, database, lease, alias_of(using, client, where)):
+        return rows
     instances = [_instance(scope, item) for item in rows]
     batches = _batches(scope, instances, conflict, returning)
     if not instances:

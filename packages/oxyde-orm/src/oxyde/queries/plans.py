@@ -247,7 +247,10 @@ def prepare_copy(
     database: Database, plan: InsertPlan, shape: ir.Node, rows: list[Any], loader: Loader | None, fill: Any
 ) -> Copy | None:
     """`Database.prepare_copy` of instances; raises as `run_bulk` does."""
-    return _converting(plan, rows, lambda to_db: database.prepare_copy(shape, rows, plan.names, to_db, loader, fill))
+    copy: Copy | None = _converting(
+        plan, rows, lambda to_db: database.prepare_copy(shape, rows, plan.names, to_db, loader, fill)
+    )
+    return copy
 
 
 def _converting(plan: InsertPlan, rows: list[Any], call: Callable[[tuple[Any, ...]], Any]) -> Any:
