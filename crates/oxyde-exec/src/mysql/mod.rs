@@ -1,0 +1,26 @@
+//! MySQL and MariaDB over their own wire protocol.
+//!
+//! Within the session:
+//!
+//! ```text
+//! requests                      what can be asked      → flight (what is on its way) → frontend (commands we write)
+//! framing → replies → errors    what the server says   → events                        backend (packets we read)
+//! greeting, auth (rsa, ed25519) the login                statements                    what is prepared
+//! words                         what a text does to a transaction
+//! ```
+
+mod auth;
+mod backend;
+mod ed25519;
+mod errors;
+mod flight;
+mod framing;
+mod frontend;
+mod greeting;
+mod replies;
+mod requests;
+pub mod rows;
+mod rsa;
+pub mod session;
+mod statements;
+pub mod words;
