@@ -61,9 +61,17 @@ class Opening:
         self.password = password
 
     async def start(
-        self, protocol: Any, transport: Any, sock: socket.socket, place: Place, encrypted: bool, secure: bool
+        self,
+        protocol: Any,
+        transport: Any,
+        sock: socket.socket,
+        place: Place,
+        encrypted: bool,
+        secure: bool,
+        greeting: bytes,
     ) -> tuple[str | None, str] | None:
         self.transport, self.place, self.encrypted, self.secure = transport, place, encrypted, secure
+        assert greeting == b""
         assert transport.get_extra_info("socket").fileno() == sock.fileno()
         transport.write(b"hello\n")
         answer = (await protocol.answer).decode().strip()
@@ -501,6 +509,8 @@ async def test_a_function_that_fails_to_give_the_password() -> None:
 
 
 class Cancelling:
+    packet = b"cancel"
+
     def __init__(self) -> None:
         self.answers: list[bool] = []
 
@@ -517,12 +527,12 @@ async def test_cancel_goes_to_the_same_server_in_the_same_way(authority: Authori
         assert opening.place is not None
         seen.clear()
         request = Cancelling()
-        await made.cancel(request, opening.place, b"cancel")
+        await made.cancel(request, opening.place)
         assert request.answers == [True]
         assert seen == (["tls?", "tls", "cancel"] if encrypted else ["cancel"])
         await opening.close()
     request = Cancelling()
-    await made.cancel(request, opening.place, b"cancel")
+    await made.cancel(request, opening.place)
     assert request.answers == [False]
 
 
@@ -547,7 +557,7 @@ async def test_a_loop_that_ends_does_not_keep_the_cancel_from_the_server() -> No
         assert opening.place is not None
         seen.clear()
         request = Cancelling()
-        task = asyncio.create_task(made.cancel(request, opening.place, b"cancel"))
+        task = asyncio.create_task(made.cancel(request, opening.place))
         await asyncio.sleep(0)
         task.cancel()
         await task

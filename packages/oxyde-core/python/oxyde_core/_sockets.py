@@ -46,8 +46,8 @@ _FINAL_STATES = frozenset({"28P01", "3D000", "53300", "57P01", "57P02", "57P03"}
 _ENDED = "57P01"
 
 
-class Opening(Protocol):
-    """One link of the compiled core that is to be connected."""
+class Attempt(Protocol):
+    """What logs one link of the compiled core in."""
 
     def protocol(self) -> asyncio.BaseProtocol: ...
     def set_password(self, password: str | bytes | None) -> None: ...
@@ -59,17 +59,25 @@ class Opening(Protocol):
         place: Place,
         encrypted: bool,
         secure: bool,
+        greeting: bytes,
     ) -> Awaitable[tuple[str | None, str] | None]: ...
-    def attributes(self) -> tuple[bool, bool]: ...
     def give_up(self, protocol: asyncio.BaseProtocol) -> None: ...
+
+
+class Opening(Attempt, Protocol):
+    """A connection that is wanted: any number of attempts, then one end."""
+
+    def attributes(self) -> tuple[bool, bool]: ...
     def abandoned(self) -> None: ...
     def ready(self) -> None: ...
     def failed(self, message: str, hint: str | None = None, refused: bool = False) -> None: ...
 
 
-class Cancelling(Protocol):
-    """A request of the compiled core to cancel a statement."""
+class Cancelling(Attempt, Protocol):
+    """A request of the compiled core to cancel a statement: bytes to send, or an attempt that does it all."""
 
+    @property
+    def packet(self) -> bytes | None: ...
     def sent(self, ok: bool) -> None: ...
 
 
@@ -279,7 +287,7 @@ class Connector:
             raise
         place = Place(host, address, encrypted)
         try:
-            refusal = await opening.start(protocol, transport, sock, place, encrypted, encrypted or host.is_file)
+            refusal = await opening.start(protocol, transport, sock, place, encrypted, encrypted or host.is_file, b"")
             if refusal is not None:
                 state, words = refusal
                 raise _Failure(words, state=state, refused=True)
@@ -318,8 +326,9 @@ class Connector:
 
     # -------------------------------------------------------------------------------------------------------- cancel
 
-    async def cancel(self, request: Cancelling, place: Place, packet: bytes) -> None:
-        """Send ``packet`` to where ``place`` is, and tell ``request`` whether the server has dealt with it."""
+    async def cancel(self, request: Cancelling, place: Place) -> None:
+        """Send the packet of ``request`` to where ``place`` is, and tell whether the server has dealt with it."""
+        packet = request.packet or b""
         ok = False
         try:
             try:
