@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mysql_session_wire::*;
-use oxyde_exec::mysql::session::{Event, Password, Request, Session, SessionConfig};
+use oxyde_exec::mysql::session::{Event, Line, Password, Request, Session, SessionConfig};
 use oxyde_exec::query::{Column, Encoded, Formats, Statement};
 use oxyde_exec::{Effect, ErrorKind, ExecError, Tag, TxStatus};
 
@@ -70,7 +70,7 @@ fn try_connect(
     change: impl FnOnce(&mut SessionConfig),
     alter: impl FnOnce(&mut Vec<u8>),
     password: Option<Password>,
-    secure: bool,
+    line: Line,
 ) -> Result<Wire, ExecError> {
     let place = place();
     let mut config = SessionConfig {
@@ -88,8 +88,7 @@ fn try_connect(
         read: vec![0; 64 * 1024],
     };
     let own = (!place.password.is_empty()).then(|| Password::new(place.password));
-    wire.session
-        .start(password.or(own), false, secure, &greeting)?;
+    wire.session.start(password.or(own), line, &greeting)?;
     match wire
         .until(|event| matches!(event, Seen::Started | Seen::Fatal(_)))
         .pop()
@@ -100,7 +99,7 @@ fn try_connect(
 }
 
 fn connect(change: impl FnOnce(&mut SessionConfig)) -> Wire {
-    try_connect(change, |_| {}, None, false).unwrap()
+    try_connect(change, |_| {}, None, Line::Network).unwrap()
 }
 
 /// The server is told that we know nothing of OK behind rows.
@@ -110,7 +109,7 @@ fn connect_with_eof() -> Wire {
         // Version, number, nonce, filler, lower half, collation, status, upper half.
         greeting[version + 1 + 4 + 8 + 1 + 2 + 1 + 2 + 1] &= !1;
     };
-    try_connect(|_| {}, forget, None, false).unwrap()
+    try_connect(|_| {}, forget, None, Line::Network).unwrap()
 }
 
 impl Wire {
@@ -222,7 +221,7 @@ fn a_statement_is_prepared_once_and_answers_the_same_again() {
             let [
                 Seen::Columns(request, described),
                 Seen::Rows(_, rows),
-                Seen::Completed(_, Tag::Other, 1),
+                Seen::Completed(_, Tag::Other, 1, 0),
                 Seen::Done(done, TxStatus::Idle),
             ] = events.as_slice()
             else {

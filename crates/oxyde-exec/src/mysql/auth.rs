@@ -18,8 +18,8 @@ use crate::error::{Effect, ErrorKind, ExecError};
 use crate::mysql::backend::{Ending, Reader};
 use crate::mysql::errors::Report;
 use crate::mysql::{ed25519, rsa};
-use crate::postgres::session::Password;
 use crate::query::Malformed;
+use crate::wire::session::Password;
 
 /// Of all plugins but ed25519.
 const NONCE: usize = 20;

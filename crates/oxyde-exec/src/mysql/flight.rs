@@ -6,8 +6,8 @@ use crate::error::ExecError;
 use crate::mysql::backend::StatementId;
 use crate::mysql::statements::Definitions;
 use crate::mysql::words::Verb;
-use crate::postgres::events::Request;
 use crate::query::Column;
+use crate::wire::events::Request;
 
 /// What the server has to say next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

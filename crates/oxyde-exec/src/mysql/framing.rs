@@ -10,8 +10,8 @@ use crate::mysql::backend::{FULL, HEADER};
 use crate::mysql::flight::Step;
 use crate::mysql::session::{Phase, Session};
 use crate::mysql::statements::Definitions;
-use crate::postgres::events::{Chunk, Event, Fatal, RowChunk};
 use crate::query::Malformed;
+use crate::wire::events::{Chunk, Event, Fatal, RowChunk};
 
 /// At most so much in one event, unless one row alone is longer.
 const ROWS_AT_ONCE: usize = 256 * 1024;

@@ -7,7 +7,9 @@ use crate::error::{ErrorKind, ExecError};
 use crate::mysql::backend::{FULL, HEADER, StatementId};
 use crate::query::Encoded;
 
-pub(super) const QUIT: u8 = 0x01;
+/// A whole packet: the bytes that say goodbye at any time.
+pub(crate) const GOODBYE: &[u8] = &[1, 0, 0, 0, 1];
+
 pub(super) const QUERY: u8 = 0x03;
 pub(super) const PING: u8 = 0x0e;
 pub(super) const PREPARE: u8 = 0x16;

@@ -1,8 +1,9 @@
 //! MySQL and MariaDB over their own wire protocol.
 //!
-//! Within the session:
-//!
 //! ```text
+//! seam     the session as links know it
+//! session  the protocol, no I/O:
+//!
 //! requests                      what can be asked      → flight (what is on its way) → frontend (commands we write)
 //! framing → replies → errors    what the server says   → events                        backend (packets we read)
 //! greeting, auth (rsa, ed25519) the login                statements                    what is prepared
@@ -21,6 +22,7 @@ mod replies;
 mod requests;
 pub mod rows;
 mod rsa;
+mod seam;
 pub mod session;
 mod statements;
 pub mod words;

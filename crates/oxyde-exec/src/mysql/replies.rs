@@ -13,8 +13,8 @@ use crate::mysql::requests::wrong_count;
 use crate::mysql::session::{Phase, Session};
 use crate::mysql::statements::{Definitions, Known};
 use crate::mysql::words::Verb;
-use crate::postgres::events::{Event, Fatal};
 use crate::query::{Column, Malformed};
+use crate::wire::events::{Event, Fatal, Summary};
 
 /// An output buffer of more than this is given back once everything is answered.
 const KEPT: usize = 256 * 1024;
@@ -337,14 +337,18 @@ impl Session {
         if surplus {
             return Ok(Some(Event::Failed(request, several_results())));
         }
-        self.last_insert_id = ending.last_insert_id;
         self.warnings = ending.warnings;
         let tag = match (verb, tx) {
             (Verb::Commit, TxStatus::Idle) => Tag::Commit,
             (Verb::Rollback, TxStatus::Idle) => Tag::Rollback,
             _ => Tag::Other,
         };
-        Ok(Some(Event::Completed(request, tag, ending.affected)))
+        let summary = Summary {
+            tag,
+            rows: ending.affected,
+            last_insert_id: ending.last_insert_id,
+        };
+        Ok(Some(Event::Completed(request, summary)))
     }
 
     fn error(&mut self, payload: &[u8], stray: bool) -> Reply {

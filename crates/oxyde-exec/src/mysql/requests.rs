@@ -8,9 +8,9 @@ use crate::mysql::flight::{InFlight, Preparing, Step, Then};
 use crate::mysql::frontend;
 use crate::mysql::session::{Phase, Session};
 use crate::mysql::words::Verb;
-use crate::postgres::events::Request;
-use crate::postgres::session::Shape;
-use crate::query::{Encoded, Formats, Statement};
+use crate::query::{Encoded, Statement};
+use crate::wire::events::Request;
+use crate::wire::session::Shape;
 
 impl Session {
     /// Runs a statement. An error means that nothing was sent.
@@ -36,16 +36,6 @@ impl Session {
         Ok(self.submit(flight))
     }
 
-    /// The same: rows of a prepared statement have only one format.
-    pub fn query_as(
-        &mut self,
-        statement: &Statement,
-        params: &Encoded,
-        _results: &Formats,
-    ) -> Result<Request, ExecError> {
-        self.query(statement, params)
-    }
-
     /// The parameters wait here until the server has prepared the statement.
     fn prepare_and_run(
         &mut self,
@@ -66,7 +56,7 @@ impl Session {
     /// parameter: servers do not tell them. Nothing else can be submitted before `execute_described` or
     /// `end_described`.
     ///
-    /// [`Event::Described`]: crate::postgres::events::Event::Described
+    /// [`Event::Described`]: crate::wire::events::Event::Described
     pub fn describe(&mut self, statement: &Statement) -> Result<Request, ExecError> {
         self.admit()?;
         self.prepare(statement, Then::Describe)
@@ -97,11 +87,7 @@ impl Session {
     }
 
     /// Runs what was described. After an error `end_described` is still to be called.
-    pub fn execute_described(
-        &mut self,
-        params: &Encoded,
-        _results: &Formats,
-    ) -> Result<(), ExecError> {
+    pub fn execute_described(&mut self, params: &Encoded) -> Result<(), ExecError> {
         frontend::params_fit(params, self.longest)?;
         let flight = self.requests.back_mut();
         let Some(flight) = flight.filter(|flight| flight.step == Step::Paused) else {

@@ -30,8 +30,8 @@ use crate::mysql::greeting::{Capabilities, Greeting, Introduction};
 use crate::mysql::statements::Statements;
 use crate::query::Statement;
 
-pub use crate::postgres::events::{Chunk, Event, Fatal, Request, RowChunk};
-pub use crate::postgres::session::Password;
+pub use crate::wire::events::{Chunk, Event, Fatal, Request, RowChunk, Summary};
+pub use crate::wire::session::{Line, Password};
 
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
@@ -101,7 +101,6 @@ pub struct Session {
     pub(super) autocommit: bool,
     /// The head is over and left this behind: its `Done` comes next.
     pub(super) finished: Option<TxStatus>,
-    pub(super) last_insert_id: u64,
     pub(super) warnings: u16,
     pub(super) next: u64,
 }
@@ -121,22 +120,21 @@ impl Session {
             transaction: TxStatus::Unknown,
             autocommit: true,
             finished: None,
-            last_insert_id: 0,
             warnings: 0,
             next: 1,
             config,
         }
     }
 
-    /// Answers `greeting`, the payload of the server's first packet. `encrypted`: TLS has been asked for in between.
-    /// `secure`: a password may be sent in clear (TLS, socket file).
+    /// Answers `greeting`, the payload of the server's first packet. With TLS an SSLRequest has been sent in between,
+    /// so that our packet has another number.
     pub fn start(
         &mut self,
         password: Option<Password>,
-        encrypted: bool,
-        secure: bool,
+        line: Line,
         greeting: &[u8],
     ) -> Result<(), ExecError> {
+        let encrypted = line == Line::Tls;
         if !matches!(self.phase, Phase::Created) {
             return Err(ExecError::new(ErrorKind::Internal, "started twice"));
         }
@@ -153,7 +151,7 @@ impl Session {
             version: greeting.version,
             thread: greeting.thread,
         });
-        let login = Login::new(password, secure, &greeting.plugin, greeting.nonce);
+        let login = Login::new(password, line.is_secure(), &greeting.plugin, greeting.nonce);
         let (mut login, answer) = login?;
         let introduction = Introduction {
             capabilities: self.capabilities,
@@ -186,10 +184,15 @@ impl Session {
         self.statements.forget(statement.id);
     }
 
+    /// From now on nothing stays prepared: the server turned out to be behind a pooler.
+    pub fn set_unnamed(&mut self) {
+        self.statements.close_all();
+    }
+
     /// Says goodbye; nothing can be submitted any more.
     pub fn terminate(&mut self) {
         if matches!(self.phase, Phase::Open) {
-            frontend::command(&mut self.out, &[frontend::QUIT], &[]);
+            self.out.extend_from_slice(frontend::GOODBYE);
         }
         self.phase = Phase::Terminated;
     }
@@ -210,6 +213,11 @@ impl Session {
         self.server.as_ref().map(|server| server.version.as_str())
     }
 
+    /// `server_version`; there are no others.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.server_version().filter(|_| name == "server_version")
+    }
+
     pub fn is_mariadb(&self) -> bool {
         self.server.as_ref().is_some_and(|server| server.is_mariadb)
     }
@@ -217,11 +225,6 @@ impl Session {
     /// As of the last `Done`.
     pub fn transaction(&self) -> TxStatus {
         self.transaction
-    }
-
-    /// The first key that the statement of the last `Completed` made up; 0: none.
-    pub fn last_insert_id(&self) -> u64 {
-        self.last_insert_id
     }
 
     /// How many warnings the statement of the last `Completed` left behind, for SHOW WARNINGS.

@@ -154,6 +154,14 @@ impl Statements {
         }
     }
 
+    /// From now on nothing is kept.
+    pub(super) fn close_all(&mut self) {
+        self.limit = 0;
+        let entries = self.entries.drain();
+        let ids = entries.filter_map(|(_, entry)| entry.known.and_then(|known| known.id));
+        self.closing.extend(ids);
+    }
+
     /// The server is going to drop everything it has prepared.
     pub(super) fn lost_all(&mut self) {
         self.entries.clear();

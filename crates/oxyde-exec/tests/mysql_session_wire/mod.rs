@@ -1,11 +1,10 @@
 //! Events in a form that can be kept and compared, the packets of a server, and parameters.
 #![allow(dead_code)]
 
-
 use std::sync::Arc;
 
 use oxyde_exec::mysql::rows::{Rows, TextFields};
-use oxyde_exec::mysql::session::{Event, Fatal, Limits, Request, Session, SessionConfig};
+use oxyde_exec::mysql::session::{Event, Fatal, Limits, Line, Request, Session, SessionConfig};
 use oxyde_exec::query::{Column, Encoded, Formats, Statement};
 use oxyde_exec::{ExecError, Tag, TxStatus};
 
@@ -16,7 +15,8 @@ pub enum Seen {
     Columns(Request, Vec<Column>),
     /// All rows that came one behind the other, however many events those were; each without its header.
     Rows(Request, Vec<Vec<u8>>),
-    Completed(Request, Tag, u64),
+    /// With the number of rows and the first key that was made up.
+    Completed(Request, Tag, u64, u64),
     Failed(Request, ExecError),
     Done(Request, TxStatus),
     Fatal(ExecError),
@@ -36,7 +36,9 @@ pub fn seen(event: Event<'_>) -> Seen {
             assert_eq!(rows.len(), raw.count);
             Seen::Rows(request, rows)
         }
-        Event::Completed(request, tag, rows) => Seen::Completed(request, tag, rows),
+        Event::Completed(request, summary) => {
+            Seen::Completed(request, summary.tag, summary.rows, summary.last_insert_id)
+        }
         Event::Failed(request, error) => Seen::Failed(request, error),
         Event::Done(request, status) => Seen::Done(request, status),
         other => panic!("{other:?}"),
@@ -199,7 +201,9 @@ pub fn cells(columns: &[Column], row: &[u8]) -> Vec<Option<Vec<u8>>> {
                             | usize::from(three[1]) << 8
                             | usize::from(three[2]) << 16
                     }
-                    0xfe => usize::try_from(u64::from_le_bytes(take(8).try_into().unwrap())).unwrap(),
+                    0xfe => {
+                        usize::try_from(u64::from_le_bytes(take(8).try_into().unwrap())).unwrap()
+                    }
                     small => usize::from(small),
                 };
                 take(length)
@@ -403,7 +407,7 @@ pub fn greeting(capabilities: u64, plugin: &str) -> Vec<u8> {
 pub fn open_with(config: SessionConfig, capabilities: u64) -> Session {
     let mut session = Session::new(config);
     let greeting = greeting(capabilities, "mysql_native_password");
-    session.start(None, false, false, &greeting).unwrap();
+    session.start(None, Line::Network, &greeting).unwrap();
     let mut events = Vec::new();
     assert!(feed(
         &mut session,
