@@ -19,7 +19,7 @@ use crate::mysql::backend::{Ending, Reader};
 use crate::mysql::errors::Report;
 use crate::mysql::{ed25519, rsa};
 use crate::query::Malformed;
-use crate::wire::session::Password;
+use crate::wire::session::{Line, Password};
 
 /// Of all plugins but ed25519.
 const NONCE: usize = 20;
@@ -70,7 +70,7 @@ enum Stage {
 
 pub(super) struct Login {
     password: Vec<u8>,
-    secure: bool,
+    line: Line,
     plugin: Plugin,
     nonce: Vec<u8>,
     stage: Stage,
@@ -90,13 +90,13 @@ impl Login {
     /// With the first answer to the server, which has named `plugin` in its greeting.
     pub(super) fn new(
         password: Option<Password>,
-        secure: bool,
+        line: Line,
         plugin: &str,
         nonce: Vec<u8>,
     ) -> Result<(Self, Vec<u8>), ExecError> {
         let mut login = Self {
             password: password.map(|password| password.0).unwrap_or_default(),
-            secure,
+            line,
             // The server names another one if this is not the user's, but it wants to see an answer first.
             plugin: Plugin::of(plugin).unwrap_or(Plugin::Native),
             nonce,
@@ -155,12 +155,13 @@ impl Login {
                 Ok(answer)
             }
             Plugin::Sha256 if password.is_empty() => Ok(vec![0]),
-            Plugin::Sha256 if self.secure => self.clear(),
+            // A server takes a socket file for as public as a network here.
+            Plugin::Sha256 if self.line == Line::Tls => self.clear(),
             Plugin::Sha256 => {
                 self.stage = Stage::Key;
                 Ok(vec![ASK_FOR_KEY_SHA256])
             }
-            Plugin::Clear if self.secure => self.clear(),
+            Plugin::Clear if self.line.is_secure() => self.clear(),
             Plugin::Clear => Err(refuse(
                 "the server asks for the password in clear text, and the connection is not encrypted",
             )
@@ -176,7 +177,7 @@ impl Login {
                 self.stage = Stage::Sent;
                 Ok(Step::Wait)
             }
-            (Stage::Hashed, &[UNKNOWN]) if self.secure => {
+            (Stage::Hashed, &[UNKNOWN]) if self.line.is_secure() => {
                 self.stage = Stage::Sent;
                 self.clear().map(Step::Answer)
             }

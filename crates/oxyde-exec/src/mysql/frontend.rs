@@ -23,9 +23,8 @@ const EXECUTE_HEAD: usize = 10;
 /// No server takes more, whatever its max_allowed_packet says.
 pub(super) const LONGEST: usize = 1 << 30;
 
-/// Whether the server takes a command of `length` bytes.
+/// Whether the server takes a command of `length` bytes, the one that names it included.
 pub(super) fn fits(length: usize, limit: usize, what: &str) -> Result<(), ExecError> {
-    // The byte that names the command is counted, too.
     if length >= limit {
         return Err(ExecError::new(
             ErrorKind::Data,

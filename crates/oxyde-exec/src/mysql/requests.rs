@@ -215,7 +215,7 @@ impl Session {
     }
 
     fn check_text(&self, sql: &str) -> Result<(), ExecError> {
-        frontend::fits(sql.len(), self.longest, "the statement")
+        frontend::fits(sql.len().saturating_add(1), self.longest, "the statement")
     }
 
     /// Whether an error may have begun or ended a transaction, so that the server has to be asked.

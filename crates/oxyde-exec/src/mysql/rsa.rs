@@ -204,7 +204,7 @@ z5DwhcP+eEYIsVFWDwIDAQAB
                 }
             }
         }
-        for (modulus, exponent) in [(0_u8, 3_u8), (1, 3), (255, 0), (255, 1), (255, 2), (254, 3)] {
+        for (modulus, exponent) in [(0_u8, 3_u8), (255, 0), (255, 1), (255, 2), (254, 3)] {
             let modulus = BigUint::from_bytes_be(&[modulus; 128]);
             assert!(Key::checked((modulus, exponent.into())).is_err());
         }

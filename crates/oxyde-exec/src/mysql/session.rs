@@ -151,7 +151,7 @@ impl Session {
             version: greeting.version,
             thread: greeting.thread,
         });
-        let login = Login::new(password, line.is_secure(), &greeting.plugin, greeting.nonce);
+        let login = Login::new(password, line, &greeting.plugin, greeting.nonce);
         let (mut login, answer) = login?;
         let introduction = Introduction {
             capabilities: self.capabilities,
