@@ -126,7 +126,7 @@ pub fn postgres(
 ) -> PyResult<Arc<Database>> {
     let py = config.py();
     let connector = py
-        .import("oxyde_core._sockets")?
+        .import("oxyde_core._connect")?
         .call_method1("connector", (config,))?;
     let user: String = connector.getattr("user")?.extract()?;
     let default = SqliteConfig::default();

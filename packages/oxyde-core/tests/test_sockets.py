@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import trustme
 
-from oxyde_core._sockets import Place, connector
+from oxyde_core._connect import Place, connector
 
 TLS = struct.pack("!ii", 8, 80877103)
 

@@ -1,7 +1,7 @@
 //! Connections that an event loop drives: the way to PostgreSQL.
 //!
 //! ```text
-//! AsyncioDriver ─ Opening (one attempt to connect; the procedure is oxyde_core/_sockets.py)
+//! AsyncioDriver ─ Opening (one attempt to connect; the procedure is oxyde_core/_connect)
 //!        │            └─ Wire (asyncio protocol: bytes and endings in)
 //!        └─ Stream (bytes out, closing) ── transport or socket of the loop
 //! ```
