@@ -10,6 +10,7 @@ Nothing here lets an exception out or puts a secret into a message: failures are
 =================  ====================================================================================
 ``procedure``      the way through hosts, attempts and deadlines that all servers share
 ``postgres``       what is PostgreSQL's own of it: the request for TLS, refusals, the request to cancel
+``mysql``          the same for MySQL and MariaDB: the greeting, the request for TLS, the killing of a query
 ``sockets``        hosts, addresses, sockets and transports
 ``tls``            when and how TLS is spoken
 ``secret``         passwords
@@ -23,6 +24,7 @@ from __future__ import annotations
 from typing import Any
 
 from .ends import discard, watch
+from .mysql import MysqlConnector
 from .postgres import PostgresConnector
 from .procedure import Connector
 from .sockets import Place
@@ -31,6 +33,8 @@ __all__ = ["Connector", "Place", "connector", "discard", "watch"]
 
 _CONNECTORS: dict[str, type[Connector]] = {
     "postgres": PostgresConnector,
+    "mysql": MysqlConnector,
+    "mariadb": MysqlConnector,
 }
 
 

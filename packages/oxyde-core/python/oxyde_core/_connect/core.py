@@ -9,14 +9,19 @@ from typing import Any, Protocol
 
 from .sockets import Place
 
-__all__ = ["Cancelling", "Hub", "Opening"]
+__all__ = ["Attempt", "Cancelling", "Hub", "Opening"]
 
 
-class Opening(Protocol):
-    """One link of the compiled core that is to be connected."""
+class Attempt(Protocol):
+    """One link of the compiled core that is to be let in by a server; any number of times until it is."""
 
     def protocol(self) -> asyncio.BaseProtocol: ...
     def set_password(self, password: str | bytes | None) -> None: ...
+
+    # What asks for TLS, of a server that greets; None: it has none.
+    def tls_request(self, greeting: bytes) -> bytes | None: ...
+
+    # Ends with None, or with the SQLSTATE (or None) and the words of a refusal.
     def start(
         self,
         protocol: asyncio.BaseProtocol,
@@ -25,17 +30,26 @@ class Opening(Protocol):
         place: Place,
         encrypted: bool,
         secure: bool,
+        greeting: bytes,
     ) -> Awaitable[tuple[str | None, str] | None]: ...
-    def attributes(self) -> tuple[bool, bool]: ...
     def give_up(self, protocol: asyncio.BaseProtocol) -> None: ...
+
+
+class Opening(Attempt, Protocol):
+    """A link that becomes a connection of the pool."""
+
+    # Whether the server refuses to write, and whether it is a standby.
+    def attributes(self) -> tuple[bool, bool]: ...
     def abandoned(self) -> None: ...
     def ready(self) -> None: ...
     def failed(self, message: str, hint: str | None = None, refused: bool = False) -> None: ...
 
 
-class Cancelling(Protocol):
-    """A request of the compiled core to cancel a statement."""
+class Cancelling(Attempt, Protocol):
+    """A request of the compiled core to cancel a statement: a packet, or a link that has it done once it is let in."""
 
+    @property
+    def packet(self) -> bytes | None: ...
     def sent(self, ok: bool) -> None: ...
 
 

@@ -8,6 +8,7 @@ import socket
 import struct
 from typing import Any
 
+from .core import Attempt, Cancelling
 from .failure import Failure
 from .procedure import Connector
 from .sockets import Host, Place, close, connect, transport
@@ -48,8 +49,8 @@ class PostgresConnector(Connector):
         super().__init__(config)
         self.database = self.database or self.user
 
-    async def greet(self, sock: socket.socket, encrypted: bool) -> bool:
-        return encrypted and await self._agreed(sock)
+    async def greet(self, attempt: Attempt, sock: socket.socket, encrypted: bool) -> tuple[bool, bytes]:
+        return encrypted and await self._agreed(sock), b""
 
     async def _agreed(self, sock: socket.socket) -> bool:
         """Ask the server for TLS; False: it has none, and the mode allows to go on without."""
@@ -70,7 +71,10 @@ class PostgresConnector(Connector):
             return refusal.refused and refusal.state not in _FINAL_STATES
         return self.tls.mode == "prefer" and encrypted and (refusal.tls or refusal.state == "28000")
 
-    async def send_cancel(self, place: Place, packet: bytes) -> bool:
+    async def send_cancel(self, request: Cancelling, place: Place) -> bool:
+        packet = request.packet
+        if packet is None:
+            return False
         loop = asyncio.get_running_loop()
         sock = await connect(place.address)
         try:

@@ -9,11 +9,11 @@ import ssl
 from abc import ABC, abstractmethod
 from typing import Any
 
-from .core import Cancelling, Opening
+from .core import Attempt, Cancelling, Opening
 from .ends import GOODBYE
 from .failure import Failure, words
 from .secret import Secret
-from .sockets import Address, Host, Place, close, connected, transport
+from .sockets import Host, Place, close, connected, transport
 from .tls import Tls
 
 __all__ = ["Connector"]
@@ -46,10 +46,11 @@ class Connector(ABC):
     # ------------------------------------------------------------------------------------------- what a server adds
 
     @abstractmethod
-    async def greet(self, sock: socket.socket, encrypted: bool) -> bool:
+    async def greet(self, attempt: Attempt, sock: socket.socket, encrypted: bool) -> tuple[bool, bytes]:
         """Say what comes before the login on a fresh socket.
 
-        Returns whether TLS is to be spoken from here on (``encrypted`` says whether it is wanted).
+        Returns whether TLS is to be spoken from here on (``encrypted`` says whether it is wanted), and what the
+        server has said of itself.
         """
 
     @abstractmethod
@@ -57,7 +58,7 @@ class Connector(ABC):
         """Whether the same host may take us if TLS is spoken where it was not, or the other way round."""
 
     @abstractmethod
-    async def send_cancel(self, place: Place, packet: bytes) -> bool:
+    async def send_cancel(self, request: Cancelling, place: Place) -> bool:
         """Have the server at ``place`` stop a statement; whether it has dealt with that."""
 
     # ------------------------------------------------------------------------------------------------------- opening
@@ -129,22 +130,32 @@ class Connector(ABC):
         # Made first: files that cannot be used need no server.
         context = await self.tls.context() if encrypted else None
         sock, address = await connected(host, self.timeout)
-        await self.log_in(opening, sock, host, address, wanted, context)
+        made, protocol = await self.log_in(opening, sock, Place(host, address, encrypted), context)
+        mismatch = _mismatch(wanted, *opening.attributes())
+        if mismatch:
+            opening.give_up(protocol)
+            made.abort()
+            raise Failure(mismatch)
 
     async def log_in(
         self,
-        opening: Opening,
+        attempt: Attempt,
         sock: socket.socket,
-        host: Host,
-        address: Address,
-        wanted: str,
+        place: Place,
         context: ssl.SSLContext | None,
-    ) -> None:
-        """Greet, shake hands and log in over ``sock``, which is closed if that fails."""
-        encrypted = context is not None
+        *,
+        exact: bool = False,
+    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        """Greet, shake hands and log in over ``sock``, which is closed if that fails.
+
+        A server without TLS may do even if ``place`` is encrypted, see ``greet``; not if it is to be ``exact``.
+        """
+        host, encrypted = place.host, place.encrypted
         try:
-            encrypted = await self.greet(sock, encrypted)
-            made, protocol = await transport(opening.protocol, sock, host, context if encrypted else None)
+            encrypted, greeting = await self.greet(attempt, sock, encrypted)
+            if exact and encrypted != place.encrypted:
+                raise Failure("the server does not speak TLS any more", tls=True)
+            made, protocol = await transport(attempt.protocol, sock, host, context if encrypted else None)
         except ssl.SSLError as error:
             close(sock)
             raise self.tls.failure(error) from None
@@ -160,36 +171,34 @@ class Connector(ABC):
         except BaseException:
             close(sock)
             raise
-        place = Place(host, address, encrypted)
+        place = Place(host, place.address, encrypted)
         secure = encrypted or host.is_file
         try:
-            refusal = await opening.start(protocol, made, sock, place, encrypted, secure)
+            refusal = await attempt.start(protocol, made, sock, place, encrypted, secure, greeting)
             if refusal is not None:
                 state, said = refusal
                 raise Failure(said, state=state, refused=True)
-            mismatch = _mismatch(wanted, *opening.attributes())
-            if mismatch:
-                raise Failure(mismatch)
         except BaseException:
-            opening.give_up(protocol)
+            attempt.give_up(protocol)
             made.abort()
             raise
+        return made, protocol
 
     # -------------------------------------------------------------------------------------------------------- cancel
 
-    async def cancel(self, request: Cancelling, place: Place, packet: bytes) -> None:
+    async def cancel(self, request: Cancelling, place: Place) -> None:
         """Stop a statement of the server at ``place``, and tell ``request`` whether the server has dealt with it."""
         ok = False
         try:
             try:
                 async with asyncio.timeout(_CANCEL_TIMEOUT):
-                    ok = await self.send_cancel(place, packet)
+                    ok = await self.send_cancel(request, place)
             except asyncio.CancelledError:
                 # A loop that ends cancels all its tasks, this one because of others: the server is to hear of those.
                 if (task := asyncio.current_task()) is not None:
                     task.uncancel()
                 async with asyncio.timeout(GOODBYE / 2):
-                    ok = await self.send_cancel(place, packet)
+                    ok = await self.send_cancel(request, place)
         except (OSError, Failure):
             pass
         finally:
