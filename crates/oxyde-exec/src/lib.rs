@@ -24,6 +24,7 @@ mod registry;
 pub mod sqlite;
 pub mod transaction;
 mod waiter;
+pub mod wire;
 
 pub use cells::{Cell, CellRef, Cells, Rows};
 pub use dispatch::Database;

@@ -8,9 +8,8 @@ use oxyde_exec::dispatch::Parts;
 use oxyde_exec::engine::Engine;
 use oxyde_exec::pool::PoolConfig;
 use oxyde_exec::postgres::config::{Pooler, PostgresConfig};
-use oxyde_exec::postgres::driver::Driver;
-use oxyde_exec::postgres::engine::PostgresEngine;
-use oxyde_exec::{Database, SqliteConfig};
+use oxyde_exec::wire::driver::Driver;
+use oxyde_exec::{Database, SqliteConfig, postgres};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -155,7 +154,7 @@ pub fn postgres(
     let connector = Arc::new(connector.unbind());
     Ok(Database::with_engine(name, move || {
         let driver = AsyncioDriver::new(Arc::clone(&connector)) as Arc<dyn Driver>;
-        let engine = PostgresEngine::new(engine_config.clone(), driver) as Arc<dyn Engine>;
+        let engine = postgres::engine(engine_config.clone(), driver) as Arc<dyn Engine>;
         Parts::new(engine, engine_config.pool.clone(), None)
     }))
 }
