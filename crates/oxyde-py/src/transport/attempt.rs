@@ -10,6 +10,7 @@ use oxyde_exec::wire::session::{Line, Password};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::completion::{Hub, lock};
 use crate::transport::driver::AsyncioDriver;
@@ -72,6 +73,12 @@ impl Attempt {
         };
         *lock(&self.password) = Some(Password::new(secret));
         Ok(())
+    }
+
+    /// What asks a server for TLS that has said `greeting`; None: it has none.
+    fn tls_request<'py>(&self, py: Python<'py>, greeting: &[u8]) -> Option<Bound<'py, PyBytes>> {
+        let request = self.link.tls_request(greeting)?;
+        Some(PyBytes::new(py, &request))
     }
 
     /// Logs in over a transport, after the server has said `greeting`; `secure`: nobody can listen. The future's result is None, or the SQLSTATE (or None) and the words of the refusal.
