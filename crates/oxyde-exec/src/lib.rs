@@ -17,6 +17,8 @@ pub mod engine;
 pub mod error;
 pub mod error_table;
 mod lease;
+pub mod mysql;
+mod numbers;
 pub mod pool;
 pub mod postgres;
 pub mod query;

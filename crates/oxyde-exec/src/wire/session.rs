@@ -135,6 +135,9 @@ pub trait Session: Send {
     /// From now on nothing is kept prepared: the server turned out to be behind a pooler.
     fn set_unnamed(&mut self) {}
 
+    /// What the server takes at once; a request that is longer is refused before it is sent.
+    fn set_max_packet(&mut self, _bytes: usize) {}
+
     /// A statement as a text: nothing prepared, all values of the rows are texts.
     fn simple(&mut self, sql: &str) -> Result<Request, ExecError>;
 
