@@ -37,7 +37,8 @@ class Link(Opening):
     """Knows of a greeting whether it offers TLS, and reads the error that stands in the place of one."""
 
     def tls_request(self, greeting: bytes) -> bytes | None:
-        assert greeting[0] == 10
+        if greeting.startswith(b"\x0anonsense"):
+            raise ValueError("the server does not speak MySQL's protocol: nonsense")
         return REQUEST if greeting.endswith(b"TLS") else None
 
     async def start(self, *given: Any) -> tuple[str | None, str] | None:
@@ -249,6 +250,15 @@ async def test_what_is_no_greeting(greeting: bytes) -> None:
     assert opening.greetings == []
     assert not opening.refused
     assert time.monotonic() - started < 1.0
+
+
+async def test_a_greeting_that_nobody_can_read() -> None:
+    async with server(greeting=packet(b"\x0anonsense")) as (port, seen):
+        opening = await connect([("127.0.0.1", port)], settings={"ssl_mode": "require"})
+    assert opening.message == (
+        f"cannot connect to 127.0.0.1:{port}: the server does not speak MySQL's protocol: nonsense"
+    )
+    assert seen == ["ended"]
 
 
 @pytest.mark.parametrize("said", [b"", b"\x20\0", b"\x20\0\0\0\x0a8.4"], ids=["nothing", "half a header", "a part"])

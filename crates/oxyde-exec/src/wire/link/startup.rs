@@ -39,7 +39,7 @@ pub(super) enum Next {
 
 impl Link {
     /// What asks the server for TLS, if it is one that greets and has TLS.
-    pub fn tls_request(&self, greeting: &[u8]) -> Option<Vec<u8>> {
+    pub fn tls_request(&self, greeting: &[u8]) -> Result<Option<Vec<u8>>, ExecError> {
         self.shared.server.session().tls_request(greeting)
     }
 

@@ -57,7 +57,10 @@ class MysqlConnector(Connector):
         # An error is for the core to read, like every refusal.
         if not encrypted or greeting[0] == _ERROR:
             return False, greeting
-        request = attempt.tls_request(greeting)
+        try:
+            request = attempt.tls_request(greeting)
+        except ValueError as error:
+            raise Failure(str(error)) from None
         if request is None:
             self.tls.check_plain("give the server a certificate (ssl_cert, ssl_key)")
             return False, greeting
