@@ -15,7 +15,7 @@ use oxyde_exec::{
     Begin, BeginMode, CancelFlag, Cells, Inline, Isolation, Job, LoopId, Outcome, Returning, Sink,
     Work,
 };
-use oxyde_sql::{BulkForm, Dialect, StatementKind, Version};
+use oxyde_sql::{BulkForm, Dialect, StatementKind};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -40,6 +40,7 @@ use crate::loader::Loader;
 use crate::pending::{Pending, Stop};
 use crate::reader::Reader;
 use crate::scope::{self, Kind};
+use crate::server;
 use crate::show;
 
 #[pyclass(frozen, module = "oxyde_core._core")]
@@ -48,7 +49,8 @@ pub struct Database {
     plans: PlanCache,
     /// Raw SQL on a server.
     texts: Texts,
-    dialect: Dialect,
+    /// What the URL names.
+    asked: Dialect,
     /// What the server has said of itself.
     server: Mutex<Option<oxyde_sql::Target>>,
     waits: Waits,
@@ -85,15 +87,14 @@ thread_local! {
 
 impl Database {
     fn server_or_oldest(&self) -> oxyde_sql::Target {
-        lock(&self.server).unwrap_or_else(|| (self.dialect, self.dialect.oldest()).into())
+        lock(&self.server).unwrap_or_else(|| (self.asked, self.asked.oldest()).into())
     }
 
     /// After the first connection: the server says what it is.
     pub fn connected(&self, outcome: &Outcome) {
         if let Some(oxyde_exec::CellRef::Text(bytes)) = outcome.rows.get(0, 0) {
-            let version = parse_version(&String::from_utf8_lossy(bytes));
-            *lock(&self.server) = version
-                .map(|version| oxyde_sql::Target::refined(self.dialect, version, &outcome.names));
+            let version = String::from_utf8_lossy(bytes);
+            *lock(&self.server) = server::described(self.asked, &version, &outcome.names);
         }
     }
 
@@ -311,7 +312,7 @@ impl Database {
         let settings = item("settings")?;
         let settings = settings.cast::<PyDict>()?;
         let waits = config::waits(settings)?;
-        let (engine, dialect, inline) = match backend.as_str() {
+        let (engine, asked, inline) = match backend.as_str() {
             "sqlite" => {
                 let path: Option<PathBuf> = item("path")?.extract()?;
                 let engine_config = config::sqlite(name, path, settings)?;
@@ -337,7 +338,7 @@ impl Database {
             engine,
             plans: PlanCache::new(py),
             texts: Texts::default(),
-            dialect,
+            asked,
             server: Mutex::new(None),
             waits,
             inline,
@@ -347,7 +348,7 @@ impl Database {
 
     #[getter]
     fn backend(&self) -> &'static str {
-        self.dialect.id()
+        self.server_or_oldest().dialect.id()
     }
 
     #[getter]
@@ -626,7 +627,7 @@ impl Database {
             ));
         };
         let timeout = timeout.map(config::seconds).transpose()?;
-        if self.dialect == Dialect::Postgres {
+        if self.loop_bound {
             let call = Call {
                 py,
                 loader: None,
@@ -749,18 +750,6 @@ fn filling<'py>(
         Some(Uniform::new(cls, automatic, rows, fields)?),
         Some(fill),
     ))
-}
-
-/// `3.54.0`, `16.2 (Debian …)`, `10.11.19-MariaDB`: the numbers at the start.
-fn parse_version(text: &str) -> Option<Version> {
-    let numbers: String = text
-        .chars()
-        .take_while(|c| c.is_ascii_digit() || *c == '.')
-        .collect();
-    let mut parts = numbers.split('.').map(|part| part.parse().ok());
-    let major = parts.next()??;
-    let mut next = || parts.next().flatten().unwrap_or(0);
-    Some(Version(major, next(), next()))
 }
 
 fn isolation_level(name: &str) -> PyResult<Isolation> {

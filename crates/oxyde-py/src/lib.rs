@@ -30,6 +30,7 @@ mod pending;
 mod queue;
 mod reader;
 mod scope;
+mod server;
 mod show;
 mod tables;
 mod transport;

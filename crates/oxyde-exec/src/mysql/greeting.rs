@@ -155,6 +155,14 @@ impl Greeting {
         })
     }
 
+    /// What asks for TLS: the first half of an introduction. Its abilities count, at least on MariaDB, so that they
+    /// are those of the introduction. `None`: the server has no TLS.
+    pub(super) fn tls_request(&self, database: bool) -> Option<Vec<u8>> {
+        self.capabilities
+            .has(Capabilities::TLS)
+            .then(|| head(self.agreed(true, database)))
+    }
+
     pub(super) fn is_mariadb(&self) -> bool {
         !self.capabilities.is_mysql() || self.version.contains("MariaDB")
     }
@@ -172,6 +180,21 @@ impl Greeting {
     }
 }
 
+/// How an introduction begins.
+fn head(capabilities: Capabilities) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    let [common, own] = {
+        let bits = capabilities.0;
+        [bits & 0xffff_ffff, bits >> 32].map(|half| u32::try_from(half).unwrap_or_default())
+    };
+    out.extend_from_slice(&common.to_le_bytes());
+    out.extend_from_slice(&LONGEST.to_le_bytes());
+    out.push(UTF8MB4);
+    out.extend_from_slice(&[0; 19]);
+    out.extend_from_slice(&own.to_le_bytes());
+    out
+}
+
 /// Who we are; texts have been checked.
 pub(super) struct Introduction<'a> {
     pub(super) capabilities: Capabilities,
@@ -184,16 +207,7 @@ pub(super) struct Introduction<'a> {
 
 impl Introduction<'_> {
     pub(super) fn payload(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(256);
-        let [common, own] = {
-            let bits = self.capabilities.0;
-            [bits & 0xffff_ffff, bits >> 32].map(|half| u32::try_from(half).unwrap_or_default())
-        };
-        out.extend_from_slice(&common.to_le_bytes());
-        out.extend_from_slice(&LONGEST.to_le_bytes());
-        out.push(UTF8MB4);
-        out.extend_from_slice(&[0; 19]);
-        out.extend_from_slice(&own.to_le_bytes());
+        let mut out = head(self.capabilities);
         frontend::cstr(&mut out, self.user.as_bytes());
         if self.capabilities.has(Capabilities::PLUGIN_AUTH_LENENC) {
             frontend::string(&mut out, self.answer);

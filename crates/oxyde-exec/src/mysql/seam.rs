@@ -8,6 +8,10 @@ use crate::wire::events::{Event, Fatal, Request};
 use crate::wire::session::{self as wire, Cancel, Line, Password, Shape};
 
 impl wire::Session for Session {
+    fn tls_request(&self, greeting: &[u8]) -> Result<Option<Vec<u8>>, ExecError> {
+        self.tls_request(greeting)
+    }
+
     fn start(
         &mut self,
         password: Option<Password>,

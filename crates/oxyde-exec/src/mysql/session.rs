@@ -126,6 +126,17 @@ impl Session {
         }
     }
 
+    /// What asks a server that has said `greeting` for TLS, before the session starts; `None`: it has none.
+    pub fn tls_request(&self, greeting: &[u8]) -> Result<Option<Vec<u8>>, ExecError> {
+        let greeting = Greeting::read(greeting)?;
+        let request = greeting.tls_request(self.config.database.is_some());
+        Ok(request.map(|payload| {
+            let mut out = Vec::with_capacity(64);
+            frontend::packet(&mut out, 1, &payload);
+            out
+        }))
+    }
+
     /// Answers `greeting`, the payload of the server's first packet. With TLS an SSLRequest has been sent in between,
     /// so that our packet has another number.
     pub fn start(

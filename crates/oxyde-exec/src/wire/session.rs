@@ -62,6 +62,11 @@ pub enum Cancel {
 /// A [`Fatal`] ends the session: the server's bytes make no sense, or it said goodbye. Whatever bytes come, nothing
 /// here panics, waits or takes more memory than what the server really sent.
 pub trait Session: Send {
+    /// What asks a server that has greeted for TLS, before `start`; `None`: it has none, or none that is asked for so.
+    fn tls_request(&self, _greeting: &[u8]) -> Result<Option<Vec<u8>>, ExecError> {
+        Ok(None)
+    }
+
     /// Begins the login. `greeting`: what the server said before anything was sent, as far as whoever made the
     /// connection had to read it.
     fn start(

@@ -7,9 +7,10 @@ use oxyde_exec::error::ExecError;
 use oxyde_exec::wire::driver::Channel;
 use oxyde_exec::wire::link::Link;
 use oxyde_exec::wire::session::{Line, Password};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::completion::{Hub, lock};
 use crate::transport::driver::AsyncioDriver;
@@ -72,6 +73,18 @@ impl Attempt {
         };
         *lock(&self.password) = Some(Password::new(secret));
         Ok(())
+    }
+
+    /// What asks a server for TLS that has said `greeting`; None: it has none. ValueError: that makes no sense.
+    fn tls_request<'py>(
+        &self,
+        py: Python<'py>,
+        greeting: &[u8],
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        match self.link.tls_request(greeting) {
+            Ok(request) => Ok(request.map(|request| PyBytes::new(py, &request))),
+            Err(error) => Err(PyValueError::new_err(error.message.clone())),
+        }
     }
 
     /// Logs in over a transport, after the server has said `greeting`; `secure`: nobody can listen. The future's result is None, or the SQLSTATE (or None) and the words of the refusal.

@@ -20,7 +20,7 @@ use crate::transport::stream::{self, Stream};
 
 /// The connections of one database in one process.
 pub struct AsyncioDriver {
-    /// `oxyde_core._sockets.Connector`. Shared with the drivers of forked children, which are made without the GIL.
+    /// `oxyde_core._connect.Connector`. Shared with the drivers of forked children, which are made without the GIL.
     connector: Arc<Py<PyAny>>,
     me: Weak<Self>,
 }
@@ -107,7 +107,7 @@ impl AsyncioDriver {
     fn begin(self: &Arc<Self>, hub: &Bound<'_, Hub>, link: &Arc<Link>) -> PyResult<()> {
         let py = hub.py();
         Hub::watch_end(hub, || {
-            py.import("oxyde_core._sockets")?
+            py.import("oxyde_core._connect")?
                 .call_method1("watch", (hub,))
                 .map(Bound::unbind)
         })?;

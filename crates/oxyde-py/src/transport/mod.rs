@@ -1,7 +1,7 @@
 //! Connections that an event loop drives: the way to servers.
 //!
 //! ```text
-//! AsyncioDriver ─ Opening, Cancelling (what the procedures in oxyde_core/_sockets.py are asked for)
+//! AsyncioDriver ─ Opening, Cancelling (what the procedures in oxyde_core/_connect are asked for)
 //!        │            └─ Attempt (a login) ─ Wire (asyncio protocol: bytes and endings in)
 //!        └─ Stream (bytes out, closing) ── transport or socket of the loop
 //! ```

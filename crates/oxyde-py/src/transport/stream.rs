@@ -229,7 +229,7 @@ impl Channel for Stream {
             }
             if let Some(python) = self.release() {
                 let _ = py
-                    .import("oxyde_core._sockets")
+                    .import("oxyde_core._connect")
                     .and_then(|sockets| sockets.call_method1("discard", (&python.transport,)));
                 let _ = python.socket.call_method0(py, intern!(py, "close"));
             }

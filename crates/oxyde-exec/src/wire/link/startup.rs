@@ -38,6 +38,11 @@ pub(super) enum Next {
 }
 
 impl Link {
+    /// What asks the server for TLS, if it is one that greets and has TLS.
+    pub fn tls_request(&self, greeting: &[u8]) -> Result<Option<Vec<u8>>, ExecError> {
+        self.shared.server.session().tls_request(greeting)
+    }
+
     /// A byte stream to one host is there: logs in. `greeting`: what the server has said already. `started` is called
     /// once.
     pub fn start(
