@@ -200,8 +200,12 @@ impl Database {
         let sql = Arc::clone(&statement.sql);
         let flag = Arc::new(CancelFlag::new());
         let loader = call.loader.filter(|_| statement.plan.returns_rows);
+        let told = call.loader.filter(|_| statement.plan.told_key);
         let (rows, finish) = match (call.fill, loader) {
-            (None, None) => (None, Finish::Affected(sql)),
+            (None, None) => match told {
+                Some(loader) => (None, Finish::Told(loader.clone().unbind(), sql)),
+                None => (None, Finish::Affected(sql)),
+            },
             (None, Some(loader)) => {
                 let (reader, collected) = Reader::rows(py, loader.clone().unbind(), &flag);
                 (Some(boxed(reader)), Finish::Collected(collected, sql))
@@ -355,6 +359,13 @@ impl Database {
     fn version(&self) -> Option<(u32, u32, u32)> {
         let server = *lock(&self.server);
         server.map(|oxyde_sql::Target { version, .. }| (version.0, version.1, version.2))
+    }
+
+    /// Whether INSERT and UPDATE can give back rows here.
+    #[getter]
+    fn returning(&self) -> (bool, bool) {
+        let features = oxyde_sql::Features::of(self.server_or_oldest());
+        (features.insert_returning, features.update_returning)
     }
 
     /// The statements that create, on this very server, what a schema document (JSON) describes.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use oxyde_exec::engine::{Outcome, TxStatus};
+use oxyde_exec::{Cells, Rows};
 use oxyde_exec::error::ExecError;
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
@@ -22,6 +23,8 @@ pub enum Finish {
     Affected(Arc<str>),
     /// New instances take over what their insert returned.
     Filled(Fill, Arc<str>),
+    /// The key that the server told with its answer, as a row of the loader.
+    Told(Py<Loader>, Arc<str>),
     /// Rows that were read while they arrived.
     Collected(Collected, Arc<str>),
     /// New instances take over what was read while it arrived.
@@ -45,6 +48,7 @@ impl Finish {
             Self::MayCopy(copy) => Some(copy.get().keys_sql()),
             Self::Copied(copy, _) => Some(copy.get().sql()),
             Self::Rows(_, sql)
+            | Self::Told(_, sql)
             | Self::Affected(sql)
             | Self::Filled(_, sql)
             | Self::Collected(_, sql)
@@ -82,6 +86,10 @@ impl Finish {
                 let list = hydrate::rows(py, loader.get(), &outcome.rows).map(Bound::unbind);
                 outcome.rows.cells.give_back();
                 list
+            }
+            Self::Told(loader, _) => {
+                let rows = told(py, [outcome.last_insert_id])?;
+                hydrate::rows(py, loader.get(), &rows).map(Bound::unbind)
             }
             // Even if nobody waits any more: the rows are stored, and the instances say so.
             Self::Filled(fill, _) => fill.apply(py, &outcome.rows).map(|()| py.None()),
@@ -122,6 +130,21 @@ impl Finish {
             Self::Nothing => Ok(py.None()),
         }
     }
+}
+
+/// Keys that a server told instead of rows, as rows of one column.
+pub fn told(py: Python<'_>, keys: impl IntoIterator<Item = i64>) -> PyResult<Rows> {
+    let mut cells = Cells::new();
+    for key in keys {
+        if key == 0 {
+            return Err(errors::internal(
+                py,
+                "the row was inserted, but its table makes no keys: the column is not AUTO_INCREMENT",
+            ));
+        }
+        cells.push_int(key);
+    }
+    Ok(Rows { cells, width: 1 })
 }
 
 pub fn status_name(status: TxStatus) -> &'static str {

@@ -134,6 +134,8 @@ class Core:
     backend = "sqlite"
     version = (3, 45, 0)
 
+    returning = (True, True)
+
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.log: list[Any] = []

@@ -37,7 +37,7 @@ _KEPT: Final = 256
 class InsertPlan:
     """How instances with the same columns present are inserted."""
 
-    __slots__ = ("columns", "complete", "loader", "names", "returning", "scope", "shape", "states")
+    __slots__ = ("columns", "complete", "key_only", "loader", "names", "returning", "scope", "shape", "states")
 
     def __init__(self, scope: Scope, names: tuple[str, ...], computed: dict[str, Operand] | None = None) -> None:
         info = scope.info
@@ -47,6 +47,8 @@ class InsertPlan:
         written = set(names)
         self.returning: tuple[str, ...] = tuple(column.name for column in info.columns if column.name not in written)
         fields, nodes = names, [ir.param(column.type) for column in self.columns]
+        self.key_only = self.returning in [(column.name,) for column in info.pk if column.auto]
+        """Nothing but the automatic key comes back, which every database tells."""
         if computed:
             # After the values, so that their parameters come last.
             fields += tuple(computed)
