@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use oxyde_exec::postgres::taint;
-use oxyde_exec::query::{Encoded, Params, Query, RowReader};
+use oxyde_exec::query::{Encoded, Params, Query};
 use oxyde_exec::{
     Begin, BeginMode, CancelFlag, Cells, Inline, Isolation, Job, LoopId, Outcome, Returning, Sink,
     Work,
@@ -26,7 +26,6 @@ use crate::bulk::{self, Fill, Uniform};
 use crate::cache::{PlanCache, Statement, Texts, Wire};
 use crate::completion::{Hub, lock};
 use crate::config::{self, Waits};
-use crate::contract::Notation;
 use crate::copying::Copy;
 use crate::deadlines::Limit;
 use crate::errors;
@@ -38,7 +37,7 @@ use crate::lease::Lease;
 use crate::lifecycle;
 use crate::loader::Loader;
 use crate::pending::{Pending, Stop};
-use crate::reader::Reader;
+use crate::reader::{self, RowsInto};
 use crate::scope::{self, Kind};
 use crate::server;
 use crate::show;
@@ -74,10 +73,6 @@ struct Call<'a, 'py> {
     fill: Option<Fill>,
     lease: Option<&'a Bound<'py, Lease>>,
     timeout: Option<Duration>,
-}
-
-fn boxed(reader: Reader) -> Box<dyn RowReader> {
-    Box::new(reader)
 }
 
 thread_local! {
@@ -207,14 +202,16 @@ impl Database {
                 None => (None, Finish::Affected(sql)),
             },
             (None, Some(loader)) => {
-                let (reader, collected) = Reader::rows(py, loader.clone().unbind(), &flag);
-                (Some(boxed(reader)), Finish::Collected(collected, sql))
+                let into = RowsInto::Loader(loader.clone().unbind());
+                let (reader, collected) = reader::reader(py, self.server_or_oldest().dialect, into, &flag);
+                (Some(reader), Finish::Collected(collected, sql))
             }
             (Some(fill), None) => (None, Finish::Filled(fill, sql)),
             (Some(fill), Some(loader)) => {
-                let (reader, collected) = Reader::values(py, loader.clone().unbind(), &flag);
+                let into = RowsInto::Values(loader.clone().unbind());
+                let (reader, collected) = reader::reader(py, self.server_or_oldest().dialect, into, &flag);
                 let finish = Finish::FilledFrom(fill, collected, sql);
-                (Some(boxed(reader)), finish)
+                (Some(reader), finish)
             }
         };
         let work = Work::Query(Box::new(Query {
@@ -240,14 +237,15 @@ impl Database {
         }
         let statement = self.texts.get(sql);
         let flag = Arc::new(CancelFlag::new());
-        let (reader, collected) = Reader::dicts(py, &flag);
-        let encoder = collected.encoder(params.to_tuple()?.unbind());
+        let into = RowsInto::Dicts(Vec::new());
+        let (reader, collected) = reader::reader(py, self.server_or_oldest().dialect, into, &flag);
+        let encoder = collected.encoder(self.server_or_oldest().dialect, params.to_tuple()?.unbind());
         let sql = Arc::clone(&statement.sql);
         let work = Work::Query(Box::new(Query {
             taints: taint::taints(&sql),
             statement,
             params: Params::AfterDescribe(encoder),
-            rows: Some(boxed(reader)),
+            rows: Some(reader),
             pure_read: false,
         }));
         let finish = Finish::Collected(collected, sql);
@@ -656,7 +654,7 @@ impl Database {
                 Target {
                     label: &label,
                     stored: false,
-                    notation: Notation::Plain,
+                    declared: None,
                 },
                 &mut cells,
             )?;
