@@ -36,5 +36,5 @@ pub use dialect::sqlite::FUNCTIONS as SQLITE_FUNCTIONS;
 pub use dialect::{Dialect, Version};
 pub use features::Features;
 pub use plan::{BindSlot, BulkForm, CompileError, Plan, ResultColumn, StatementKind, Transform};
-pub use target::{CaseMapping, Target};
+pub use target::{CaseMapping, MysqlSettings, Target};
 pub use types::{EnumType, SqlType, TypeTagError};
