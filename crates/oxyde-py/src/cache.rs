@@ -20,6 +20,7 @@ use crate::completion::lock;
 use crate::contract::{self, ParamNote};
 use crate::copying::CopyStatement;
 use crate::errors;
+use crate::parts::ManyRows;
 
 const CAPACITY: usize = 2_000;
 
@@ -36,6 +37,8 @@ pub struct Statement {
     pub wire: Option<Wire>,
     /// For a bulk insert that COPY can do.
     pub copy: Option<Arc<CopyStatement>>,
+    /// For a bulk insert in statements of many rows.
+    pub many: Option<ManyRows>,
 }
 
 #[derive(Debug)]
@@ -65,6 +68,7 @@ impl Statement {
             }),
             notes: extracted.notes,
             copy: plan.copy.as_ref().map(CopyStatement::new),
+            many: plan.bulk.as_ref().and_then(ManyRows::new),
             plan,
         })
     }

@@ -36,6 +36,7 @@ use crate::hydrate;
 use crate::lease::Lease;
 use crate::lifecycle;
 use crate::loader::Loader;
+use crate::parts::Parts;
 use crate::pending::{Pending, Stop};
 use crate::reader::{self, RowsInto};
 use crate::scope::{self, Kind};
@@ -203,13 +204,15 @@ impl Database {
             },
             (None, Some(loader)) => {
                 let into = RowsInto::Loader(loader.clone().unbind());
-                let (reader, collected) = reader::reader(py, self.server_or_oldest().dialect, into, &flag);
+                let (reader, collected) =
+                    reader::reader(py, self.server_or_oldest().dialect, into, &flag);
                 (Some(reader), Finish::Collected(collected, sql))
             }
             (Some(fill), None) => (None, Finish::Filled(fill, sql)),
             (Some(fill), Some(loader)) => {
                 let into = RowsInto::Values(loader.clone().unbind());
-                let (reader, collected) = reader::reader(py, self.server_or_oldest().dialect, into, &flag);
+                let (reader, collected) =
+                    reader::reader(py, self.server_or_oldest().dialect, into, &flag);
                 let finish = Finish::FilledFrom(fill, collected, sql);
                 (Some(reader), finish)
             }
@@ -239,7 +242,8 @@ impl Database {
         let flag = Arc::new(CancelFlag::new());
         let into = RowsInto::Dicts(Vec::new());
         let (reader, collected) = reader::reader(py, self.server_or_oldest().dialect, into, &flag);
-        let encoder = collected.encoder(self.server_or_oldest().dialect, params.to_tuple()?.unbind());
+        let encoder =
+            collected.encoder(self.server_or_oldest().dialect, params.to_tuple()?.unbind());
         let sql = Arc::clone(&statement.sql);
         let work = Work::Query(Box::new(Query {
             taints: taint::taints(&sql),
@@ -546,6 +550,84 @@ impl Database {
         self.start(py, work, finish, lease, timeout)
     }
 
+    /// Makes rows ready for INSERTs of many rows each, with what `run_bulk` takes; None if the rows do not all have the
+    /// same fields and should, or where `run_bulk` does it.
+    ///
+    /// `run_part` runs one; all are to be one transaction. Then `Parts.result()` answers what `run_bulk` does.
+    #[pyo3(signature = (shape, rows, fields, converters, loader=None, params=None, fill=None))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the Python signature of the contract"
+    )]
+    fn prepare_parts(
+        &self,
+        py: Python<'_>,
+        shape: &Bound<'_, PyTuple>,
+        rows: &Bound<'_, PyList>,
+        fields: &Bound<'_, PyTuple>,
+        converters: &Bound<'_, PyTuple>,
+        loader: Option<&Bound<'_, Loader>>,
+        params: Option<&Bound<'_, PyTuple>>,
+        fill: Option<FillArguments<'_>>,
+    ) -> PyResult<Option<Parts>> {
+        let _stay = lifecycle::stay(py);
+        let server = self.server_or_oldest();
+        let statement = self.plans.get(shape, server)?;
+        let statement = statement.get();
+        let Some(many) = &statement.many else {
+            return Ok(None);
+        };
+        let wanted = statement.plan.returns_rows || statement.plan.told_key;
+        let loader = loader.filter(|_| wanted);
+        let (uniform, fill) = filling(statement, rows, fields, loader, fill)?;
+        let given = bulk::Rows {
+            statement,
+            rows,
+            fields,
+            converters,
+            params,
+            uniform: uniform.as_ref(),
+        };
+        let step = i64::try_from(server.mysql.key_step).unwrap_or(1);
+        let told = statement.plan.told_key.then_some(step);
+        let loader = loader.map(|loader| loader.clone().unbind());
+        let encoded = given.encode_parts(&server)?;
+        Ok(encoded.map(|encoded| Parts::new(many, encoded, told, loader, fill)))
+    }
+
+    /// Runs one part of a bulk insert.
+    #[pyo3(signature = (parts, index, lease=None, timeout=None))]
+    fn run_part(
+        &self,
+        parts: &Bound<'_, Parts>,
+        index: usize,
+        lease: Option<&Bound<'_, Lease>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = parts.py();
+        let _stay = lifecycle::stay(py);
+        let timeout = timeout.map(config::seconds).transpose()?;
+        let this = parts.get();
+        let flag = Arc::new(CancelFlag::new());
+        let mut query = this.query(py, index)?;
+        if let Some(loader) = this.loader.as_ref().filter(|_| this.returns_rows()) {
+            let loader = loader.clone_ref(py);
+            let into = if this.fills() {
+                RowsInto::Values(loader)
+            } else {
+                RowsInto::Loader(loader)
+            };
+            let dialect = self.server_or_oldest().dialect;
+            let (reader, collected) = reader::reader(py, dialect, into, &flag);
+            query.rows = Some(reader);
+            this.read(index, collected);
+        }
+        let sql = Arc::clone(&query.statement.sql);
+        let finish = Finish::Part(parts.clone().unbind(), index, sql);
+        let work = Work::Query(Box::new(query));
+        self.start_with(py, flag, work, finish, lease, timeout)
+    }
+
     /// Makes rows ready for COPY, with what `run_bulk` takes; None where that is not the faster way.
     ///
     /// Then `fetch_keys` tells whether the table is for COPY, and `copy` stores the rows.
@@ -749,7 +831,7 @@ fn filling<'py>(
     let fill = Fill {
         instances: rows.clone().unbind(),
         loader: loader
-            .filter(|_| statement.plan.returns_rows)
+            .filter(|_| statement.plan.returns_rows || statement.plan.told_key)
             .map(|loader| loader.clone().unbind()),
         state: state.unbind(),
         state_slot: state_slot.unbind(),

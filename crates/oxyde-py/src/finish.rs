@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use oxyde_exec::engine::{Outcome, TxStatus};
-use oxyde_exec::{Cells, Rows};
 use oxyde_exec::error::ExecError;
+use oxyde_exec::{Cells, Rows};
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 
@@ -14,6 +14,7 @@ use crate::database::Database;
 use crate::errors;
 use crate::hydrate;
 use crate::loader::Loader;
+use crate::parts::Parts;
 use crate::reader::Collected;
 
 pub enum Finish {
@@ -33,6 +34,8 @@ pub enum Finish {
     MayCopy(Py<Copy>),
     /// The keys of rows that were copied: for the instances, or as rows of a loader.
     Copied(Py<Copy>, Option<Py<Loader>>),
+    /// One part of a bulk insert, whose result is asked for when all have ended.
+    Part(Py<Parts>, usize, Arc<str>),
     /// Rows of raw SQL as dicts.
     Dicts(Arc<str>),
     /// Whether a transaction is still open, after one of its own statements.
@@ -49,6 +52,7 @@ impl Finish {
             Self::Copied(copy, _) => Some(copy.get().sql()),
             Self::Rows(_, sql)
             | Self::Told(_, sql)
+            | Self::Part(_, _, sql)
             | Self::Affected(sql)
             | Self::Filled(_, sql)
             | Self::Collected(_, sql)
@@ -113,6 +117,11 @@ impl Finish {
                     }
                     (None, None) => outcome.affected.into_py_any(py),
                 }
+            }
+            Self::Part(parts, index, _) => {
+                let parts = parts.get();
+                parts.counted(index, outcome.last_insert_id, outcome.affected);
+                Ok(py.None())
             }
             Self::Affected(_) => outcome.affected.into_py_any(py),
             Self::Dicts(_) => {

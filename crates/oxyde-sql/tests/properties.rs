@@ -84,7 +84,7 @@ proptest! {
             prop_assert_eq!(unquote(&quoted, mark), Some((name.clone(), "")));
             // And in a statement, which another writer makes.
             let column = Column {
-                field: "f".into(), name: name.clone(), ty: SqlType::Int, db_type: None, nullable: true,
+                field: "f".into(), name: name.clone(), ty: SqlType::Int, db_type: None, collation: None, nullable: true,
                 primary_key: false, auto: false, generated: false,
             };
             let table = Arc::new(Table::new(name.clone(), Some(name.clone()), vec![column]));
@@ -206,6 +206,7 @@ fn table() -> Arc<Table> {
         name: field.into(),
         ty: SqlType::BigInt,
         db_type: None,
+        collation: None,
         nullable: false,
         primary_key: field == "id",
         auto: false,

@@ -22,7 +22,6 @@ pub struct Parameters {
 }
 
 /// A place to go back to.
-#[allow(dead_code, reason = "for inserts of many rows")]
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     count: usize,
@@ -65,18 +64,15 @@ impl Parameters {
     }
 
     /// How many there are.
-    #[allow(dead_code, reason = "for inserts of many rows")]
     pub fn count(&self) -> usize {
         self.count
     }
 
     /// How many bytes they make.
-    #[allow(dead_code, reason = "for inserts of many rows")]
     pub fn size(&self) -> usize {
         head(self.count) + self.bytes.len() - head(self.room)
     }
 
-    #[allow(dead_code, reason = "for inserts of many rows")]
     pub fn mark(&self) -> Mark {
         Mark {
             count: self.count,
@@ -85,7 +81,6 @@ impl Parameters {
     }
 
     /// Takes back what was added since.
-    #[allow(dead_code, reason = "for inserts of many rows")]
     pub fn rewind(&mut self, mark: Mark) {
         for index in mark.count..self.count {
             if let Some(byte) = self.bytes.get_mut(index / 8) {

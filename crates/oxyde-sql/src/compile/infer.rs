@@ -130,8 +130,8 @@ impl Context<'_> {
     }
 }
 
-/// How many nodes an expression expands to at most: `//` and `%` have to name
-/// their operands several times where a database lacks the operator.
+/// How many nodes an expression expands to at most: `//`, `%` and their like have
+/// to name their operands several times where a database lacks the operator.
 ///
 /// # Errors
 /// When it nests too deeply for the functions that recurse over it.
@@ -148,8 +148,11 @@ pub(crate) fn weight(expr: &Expr, depth: usize) -> Result<usize, CompileError> {
     match expr {
         Expr::Arith(ArithOp::FloorDiv | ArithOp::Mod, a, b) => {
             let (a, b) = (sub(a)?, sub(b)?);
-            Ok(a.saturating_mul(3).saturating_add(b.saturating_mul(6)))
+            Ok(a.saturating_mul(3).saturating_add(b.saturating_mul(7)))
         }
+        // The divisor is compared with 0 first.
+        Expr::Arith(ArithOp::Div, a, b) => Ok(sub(a)?.saturating_add(sub(b)?.saturating_mul(3))),
+        Expr::Func(Func::Upper, list) => all(list).map(|sum| sum.saturating_mul(3)),
         // Each side is asked for NULL first.
         Expr::Array(_, a, b) => two(a, b).map(|both: usize| both.saturating_mul(2)),
         Expr::Arith(_, a, b)

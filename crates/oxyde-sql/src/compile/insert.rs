@@ -277,6 +277,12 @@ fn tail(
         if ctx.features.on_conflict {
             on_conflict(conflict, ctx, writer)?;
         } else {
+            if matches!(conflict, Conflict::Ignore { .. }) && !insert.returning.is_empty() {
+                ctx.features.require(
+                    ctx.features.ignore_returning,
+                    "RETURNING of the rows that on_conflict=\"ignore\" adds",
+                )?;
+            }
             on_duplicate_key(conflict, columns, ctx, writer)?;
         }
     }
@@ -303,9 +309,7 @@ fn on_conflict(conflict: &Conflict, ctx: &mut Context<'_>, writer: &mut Writer) 
         }
         Conflict::Update { fields, set } => {
             if fields.is_empty() {
-                return Err(CompileError::invalid(
-                    "on_conflict=\"update\" needs conflict_fields: the fields of a unique key",
-                ));
+                return Err(no_conflict_fields());
             }
             writer.push(" DO UPDATE SET ");
             set_clause(set, ctx, writer)?;
@@ -323,8 +327,7 @@ fn on_duplicate_key(
     writer: &mut Writer,
 ) -> Result<()> {
     let (Conflict::Ignore { fields } | Conflict::Update { fields, .. }) = conflict;
-    // Any key counts here, but a misspelt one is still an error.
-    ctx.columns(fields)?;
+    only_key(fields, columns, ctx)?;
     match conflict {
         Conflict::Ignore { .. } => {
             let key = ctx.table.primary_key().next();
@@ -334,7 +337,10 @@ fn on_duplicate_key(
             writer.push(" ON DUPLICATE KEY UPDATE ").ident(&column.name);
             writer.push(" = ").ident(&column.name);
         }
-        Conflict::Update { set, .. } => {
+        Conflict::Update { fields, set } => {
+            if fields.is_empty() {
+                return Err(no_conflict_fields());
+            }
             let mut proposed = false;
             for (_, expr) in set {
                 super::infer::weight(expr, 0)?;
@@ -348,6 +354,60 @@ fn on_duplicate_key(
         }
     }
     Ok(())
+}
+
+fn no_conflict_fields() -> CompileError {
+    CompileError::invalid(
+        "on_conflict=\"update\" needs conflict_fields: the fields of a unique key",
+    )
+}
+
+/// Refuses to look at one key where the database looks at all of them: the row
+/// that is there because of another key would be changed, or stay, in silence.
+fn only_key(fields: &[String], columns: &[&Column], ctx: &Context<'_>) -> Result<()> {
+    ctx.columns(fields)?;
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let same = |key: &[&str]| {
+        key.len() == fields.len() && fields.iter().all(|field| key.contains(&field.as_str()))
+    };
+    let primary: Vec<&Column> = ctx.table.primary_key().collect();
+    // A key that the database numbers has never been there before.
+    let numbered = matches!(primary.as_slice(), [column] if column.auto)
+        && !primary.iter().any(|key| columns.contains(key));
+    let primary: Vec<&str> = primary.iter().map(|c| c.field.as_str()).collect();
+    let mut others = Vec::new();
+    let mut found = same(&primary);
+    if !found && !numbered && !primary.is_empty() {
+        others.push(format!("the primary key ({})", primary.join(", ")));
+    }
+    for key in &ctx.table.uniques {
+        let names: Vec<&str> = key.fields.iter().map(String::as_str).collect();
+        if !names.is_empty() && same(&names) {
+            found = true;
+        } else if names.is_empty() {
+            others.push(format!("the index {}", key.name));
+        } else {
+            others.push(format!("{} ({})", key.name, names.join(", ")));
+        }
+    }
+    let given = fields.join(", ");
+    if !found {
+        return Err(CompileError::invalid(format!(
+            "conflict_fields ({given}) are no unique key of {}",
+            ctx.table.name
+        )));
+    }
+    if others.is_empty() {
+        return Ok(());
+    }
+    Err(ctx.features.refuse(format!(
+        "on_conflict by ({given}) alone: ON DUPLICATE KEY looks at every unique key of {}, which \
+         also has {}",
+        ctx.table.name,
+        others.join(" and ")
+    )))
 }
 
 /// A name for the proposed row that is not the table's own.

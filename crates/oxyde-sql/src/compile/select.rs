@@ -169,7 +169,7 @@ fn outputs(
 fn restrict(select: &Select, ctx: &mut Context<'_>, statement: &mut SelectStatement) -> Result<()> {
     statement.from(ctx.table_ref());
     if let Some(filter) = &select.filter {
-        statement.and_where(ctx.root(filter, Some(&SqlType::Bool))?);
+        statement.and_where(ctx.condition(filter)?);
     }
     Ok(())
 }

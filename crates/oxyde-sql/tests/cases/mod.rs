@@ -86,6 +86,7 @@ pub fn table(id: u64) -> Option<Arc<Table>> {
         name: if field == "kind" { "user_kind" } else { field }.into(),
         ty: SqlType::from_json(&ty).unwrap(),
         db_type: declared(field).map(str::to_owned),
+        collation: None,
         nullable: flags.contains('n'),
         primary_key: flags.contains('p'),
         auto: flags.contains('a'),

@@ -315,7 +315,9 @@ pub fn zoo() -> Vec<(Described, Option<Vec<u8>>, bool)> {
         let decoders = decoders(columns, binary);
         let mut fields = vec![None; decoders.len()];
         Decoder::split(&row, &decoders, &mut fields).unwrap();
-        for (c, f) in columns.iter().zip(&fields) { out.push((*c, f.map(<[u8]>::to_vec), binary)); }
+        for (c, f) in columns.iter().zip(&fields) {
+            out.push((*c, f.map(<[u8]>::to_vec), binary));
+        }
     }
     out
 }
