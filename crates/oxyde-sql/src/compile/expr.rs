@@ -254,10 +254,9 @@ impl<'t> Context<'t> {
                 Some(SqlType::Array(item)) => Some(*item),
                 _ => None,
             });
-        let (a, b) =
-            self.qualified(!self.features.exact_arrays, |ctx| {
-                Ok((ctx.one_of(a, &common)?, ctx.one_of(b, &common)?))
-            })?;
+        let (a, b) = self.qualified(!self.features.exact_arrays, |ctx| {
+            Ok((ctx.one_of(a, &common)?, ctx.one_of(b, &common)?))
+        })?;
         self.spell.array(op, a, b, item.as_ref())
     }
 
@@ -286,13 +285,7 @@ impl<'t> Context<'t> {
         compiled
     }
 
-    fn in_list(
-        &mut self,
-        value: &Expr,
-        list: &Expr,
-        negated: bool,
-        conjunct: bool,
-    ) -> Result<Sea> {
+    fn in_list(&mut self, value: &Expr, list: &Expr, negated: bool, conjunct: bool) -> Result<Sea> {
         let (slot, item) = match list {
             Expr::Param(slot) => match &slot.ty {
                 SqlType::Array(item) => (slot, item.as_ref()),

@@ -135,7 +135,11 @@ fn exchange(
     for (i, column) in ctx.table.primary_key().enumerate() {
         writer.push(if i > 0 { " AND " } else { "" });
         writer.push(old).push(".").ident(&column.name);
-        writer.push(" = ").push(&table).push(".").ident(&column.name);
+        writer
+            .push(" = ")
+            .push(&table)
+            .push(".")
+            .ident(&column.name);
     }
     writer.push(" SET ");
     ctx.alias = Some(old);
@@ -200,9 +204,7 @@ fn compiled(set: Vec<&(String, Expr)>, ctx: &mut Context<'_>) -> Result<Vec<(Str
 
 /// Puts each assignment before those that overwrite what it reads, or answers
 /// the fields for which there is no such order.
-fn sequence(
-    set: &[(String, Expr)],
-) -> std::result::Result<Vec<&(String, Expr)>, Vec<&str>> {
+fn sequence(set: &[(String, Expr)]) -> std::result::Result<Vec<&(String, Expr)>, Vec<&str>> {
     let mut waiting: Vec<&(String, Expr)> = set.iter().collect();
     let mut done = Vec::with_capacity(set.len());
     while !waiting.is_empty() {

@@ -75,16 +75,15 @@ impl Mysql {
     /// does, and the server shows the expression, in which the words stand.
     fn divisor(&self, b: Sea) -> Sea {
         if let Sea::Keyword(sea_query::Keyword::Custom(text)) = &b
-            && text.inner().parse::<f64>().is_ok_and(|number| number != 0.0)
+            && text
+                .inner()
+                .parse::<f64>()
+                .is_ok_and(|number| number != 0.0)
         {
             return b;
         }
         let me = self.dialect();
-        let error = template(
-            me,
-            &["POW(", ", -LENGTH('division by zero'))"],
-            [b.clone()],
-        );
+        let error = template(me, &["POW(", ", -LENGTH('division by zero'))"], [b.clone()]);
         let is_zero = binary(b.clone(), BinOper::Equal, raw("0"));
         case(is_zero, cast(me, error, "SIGNED"), b)
     }
@@ -184,7 +183,11 @@ impl Spelling for Mysql {
         if orders(op) || !with.columns.into_iter().flatten().any(otherwise) {
             return Ok(binary(a, compare_oper(op), b));
         }
-        let exact = binary(a.clone(), compare_oper(op), self.collated(b.clone()));
+        let right = match with.columns {
+            [_, Some(column)] if otherwise(column) => self.unified(b.clone()),
+            _ => self.collated(b.clone()),
+        };
+        let exact = binary(a.clone(), compare_oper(op), right);
         // The column's own comparison first: it can use an index.
         match (op, with.columns) {
             (CompareOp::Eq, [Some(_), None] | [None, Some(_)]) => {
@@ -240,8 +243,8 @@ impl Spelling for Mysql {
             // Python's Decimal rounds towards zero, as the remainder does; DIV
             // would go through a 64-bit integer.
             (ArithOp::FloorDiv, Number::Decimal) => {
-                let whole = binary(a.clone(), BinOper::Sub, remainder(&a, &b));
-                binary(whole, BinOper::Div, self.divisor(b))
+                let whole = binary(a.clone(), BinOper::Sub, checked(&a, &b));
+                binary(whole, BinOper::Div, b)
             }
             (ArithOp::Mod, Number::Decimal) => checked(&a, &b),
             (ArithOp::FloorDiv, _) => {

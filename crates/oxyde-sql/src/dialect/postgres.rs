@@ -9,7 +9,8 @@ pub(super) use declared::time_type;
 
 use super::fragment::{atom, binary, call, cast, operator, raw, template};
 use super::spelling::{
-    Compared, InList, Needle, Spelling, Typed, compare_oper, if_rounded_up, negative, orders, pipes, plain_arith,
+    Compared, InList, Needle, Spelling, Typed, compare_oper, if_rounded_up, negative, orders,
+    pipes, plain_arith,
 };
 use crate::compile::Number;
 use crate::ir::{ArithOp, ArrayOp, Column, CompareOp, Lock, LockStrength, LockWait, MatchOp};

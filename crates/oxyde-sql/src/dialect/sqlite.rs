@@ -9,7 +9,8 @@ use sea_query::{BinOper, Expr as Sea};
 
 use super::fragment::{atom, binary, call, case, cast, operator, paren, raw, template};
 use super::spelling::{
-    Compared, InList, Needle, Spelling, Typed, compare_oper, if_rounded_up, negative, orders, pipes, plain_arith,
+    Compared, InList, Needle, Spelling, Typed, compare_oper, if_rounded_up, negative, orders,
+    pipes, plain_arith,
 };
 use crate::compile::Number;
 use crate::ir::{ArithOp, ArrayOp, CompareOp, Lock, LockStrength, LockWait, MatchOp};

@@ -44,13 +44,16 @@ impl Client {
         let version = Version(next(), next(), next());
         let facts: Vec<String> = facts.split_whitespace().map(str::to_owned).collect();
         let target = Target::refined(Dialect::Mysql, version, &facts);
-        self.run(Target::session_sql(target.dialect).unwrap()).unwrap();
+        self.run(Target::session_sql(target.dialect).unwrap())
+            .unwrap();
         target
     }
 
     /// Runs text without parameters; the rows as texts.
     pub fn rows(&mut self, sql: &str) -> Vec<Vec<String>> {
-        let rows: Vec<Row> = self.run(sql).unwrap_or_else(|error| panic!("{error}\n{sql}"));
+        let rows: Vec<Row> = self
+            .run(sql)
+            .unwrap_or_else(|error| panic!("{error}\n{sql}"));
         rows.into_iter()
             .map(|row| row.unwrap().into_iter().map(shown).collect())
             .collect()

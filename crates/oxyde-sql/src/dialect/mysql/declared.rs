@@ -68,7 +68,9 @@ fn of_words(db_type: &str) -> Stored {
         "CHAR" | "CHARACTER" | "NCHAR" if !text.contains("VARYING") => {
             Stored::Text(length.unwrap_or(1))
         }
-        "CHAR" | "CHARACTER" | "VARCHAR" | "NVARCHAR" => length.map_or(Stored::LongText, Stored::Text),
+        "CHAR" | "CHARACTER" | "VARCHAR" | "NVARCHAR" => {
+            length.map_or(Stored::LongText, Stored::Text)
+        }
         "ENUM" => Stored::Text(255),
         "TEXT" | "TINYTEXT" | "MEDIUMTEXT" | "LONGTEXT" | "LONG" => Stored::LongText,
         "BLOB" | "TINYBLOB" | "MEDIUMBLOB" | "LONGBLOB" => Stored::LongBytes,
@@ -108,9 +110,17 @@ pub(super) fn declared_collation(column: &Column) -> Option<&str> {
 fn names_charset(db_type: &str) -> bool {
     let words = db_type.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     words.skip(1).any(|word| {
-        ["CHARSET", "CHARACTER", "SET", "ASCII", "UNICODE", "BINARY", "BYTE"]
-            .iter()
-            .any(|known| word.eq_ignore_ascii_case(known))
+        [
+            "CHARSET",
+            "CHARACTER",
+            "SET",
+            "ASCII",
+            "UNICODE",
+            "BINARY",
+            "BYTE",
+        ]
+        .iter()
+        .any(|known| word.eq_ignore_ascii_case(known))
     }) || ["NCHAR", "NVARCHAR", "NATIONAL"]
         .iter()
         .any(|known| db_type.trim_start().to_ascii_uppercase().starts_with(known))
