@@ -8,9 +8,8 @@ use oxyde_exec::dispatch::Parts;
 use oxyde_exec::engine::Engine;
 use oxyde_exec::pool::PoolConfig;
 use oxyde_exec::postgres::config::{Pooler, PostgresConfig};
-use oxyde_exec::postgres::driver::Driver;
-use oxyde_exec::postgres::engine::PostgresEngine;
-use oxyde_exec::{Database, SqliteConfig};
+use oxyde_exec::wire::driver::Driver;
+use oxyde_exec::{Database, SqliteConfig, postgres};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -119,30 +118,52 @@ fn pooler(settings: &Bound<'_, PyDict>) -> PyResult<Pooler> {
     }
 }
 
-pub fn postgres(
-    name: String,
-    config: &Bound<'_, PyDict>,
-    settings: &Bound<'_, PyDict>,
-) -> PyResult<Arc<Database>> {
-    let py = config.py();
-    let connector = py
-        .import("oxyde_core._sockets")?
-        .call_method1("connector", (config,))?;
-    let user: String = connector.getattr("user")?.extract()?;
+/// What makes the connections, in Python.
+fn connector<'py>(config: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+    config
+        .py()
+        .import("oxyde_core._connect")?
+        .call_method1("connector", (config,))
+}
+
+fn pool(settings: &Bound<'_, PyDict>) -> PyResult<PoolConfig> {
     let default = SqliteConfig::default();
-    let pool = PoolConfig {
+    Ok(PoolConfig {
         max_connections: get(settings, "max_connections", default.max_connections)?,
         min_connections: get(settings, "min_connections", default.min_connections)?,
         max_waiting: get(settings, "max_waiting", None::<usize>)?,
         idle_timeout: duration(settings, "idle_timeout")?,
         max_lifetime: duration(settings, "max_lifetime")?,
-    };
+    })
+}
+
+/// A database whose engine is made anew in each process.
+fn database(
+    name: String,
+    connector: Bound<'_, PyAny>,
+    pool: PoolConfig,
+    engine: impl Fn(Arc<dyn Driver>) -> Arc<dyn Engine> + Send + Sync + 'static,
+) -> Arc<Database> {
+    let connector = Arc::new(connector.unbind());
+    Database::with_engine(name, move || {
+        let driver = AsyncioDriver::new(Arc::clone(&connector));
+        Parts::new(engine(driver), pool.clone(), None)
+    })
+}
+
+pub fn postgres(
+    name: String,
+    config: &Bound<'_, PyDict>,
+    settings: &Bound<'_, PyDict>,
+) -> PyResult<Arc<Database>> {
+    let connector = connector(config)?;
+    let pool = pool(settings)?;
     let engine_config = PostgresConfig {
         name: name.clone(),
         database: connector.getattr("database")?.extract()?,
-        user,
+        user: connector.getattr("user")?.extract()?,
         application_name: get(settings, "pg_application_name", None::<String>)?,
-        pool,
+        pool: pool.clone(),
         statement_cache: get(settings, "pg_statement_cache_capacity", STATEMENTS)?,
         pooler: pooler(settings)?,
         lock_timeout: duration(settings, "lock_timeout")?,
@@ -152,10 +173,7 @@ pub fn postgres(
         test_before_acquire: get(settings, "test_before_acquire", false)?,
         facts: oxyde_sql::Target::facts_query(oxyde_sql::Dialect::Postgres).unwrap_or("SELECT"),
     };
-    let connector = Arc::new(connector.unbind());
-    Ok(Database::with_engine(name, move || {
-        let driver = AsyncioDriver::new(Arc::clone(&connector)) as Arc<dyn Driver>;
-        let engine = PostgresEngine::new(engine_config.clone(), driver) as Arc<dyn Engine>;
-        Parts::new(engine, engine_config.pool.clone(), None)
+    Ok(database(name, connector, pool, move |driver| {
+        postgres::engine(engine_config.clone(), driver)
     }))
 }

@@ -32,6 +32,10 @@ pub struct Features {
     pub default_values: bool,
     /// `unnest($1, $2)` turns array parameters into rows: PostgreSQL.
     pub unnest: bool,
+    /// The answer to an INSERT tells the first number that it made: MySQL, MariaDB.
+    pub last_insert_id: bool,
+    /// `COPY t FROM STDIN` takes many rows at once: PostgreSQL.
+    pub copy: bool,
     /// `INSERT INTO t SELECT FROM generate_series(1, n)`, a query without columns, inserts n rows of defaults: PostgreSQL.
     pub rows_without_columns: bool,
     /// Several rows in one INSERT are the fastest way. On SQLite a stepped statement is.
@@ -140,6 +144,8 @@ impl Features {
             insert_row_alias: mysql && version >= Version(8, 0, 19),
             default_values: postgres || sqlite,
             unnest: postgres,
+            last_insert_id: mysql || mariadb,
+            copy: postgres,
             rows_without_columns: postgres,
             multi_row_insert: mysql || mariadb,
             simultaneous_assignment: !mysql,

@@ -11,118 +11,18 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
-from oxyde_core._sockets import Place, connector
+from oxyde_core._connect import connector
+
+from .connecting import Authority, Opening, free_port
 
 TLS = struct.pack("!ii", 8, 80877103)
-
-
-class Line(asyncio.Protocol):
-    """Collects what the server says; its end counts as an answer."""
-
-    def __init__(self) -> None:
-        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-    def data_received(self, data: bytes) -> None:
-        if not self.answer.done():
-            self.answer.set_result(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.answer.done():
-            self.answer.set_result(b"- the server closed the connection\n")
-
-
-class Opening:
-    """Stands for a link of the compiled core: says hello, and takes ``ok`` or ``SQLSTATE words`` for an answer."""
-
-    def __init__(self) -> None:
-        self.password: str | bytes | None = None
-        self.transport: Any = None
-        self.place: Place | None = None
-        self.encrypted: bool | None = None
-        self.secure: bool | None = None
-        self.attributes_ = (False, False)
-        self.ended: list[str] = []
-        self.message = ""
-        self.hint: str | None = None
-        self.refused = False
-
-    def protocol(self) -> Line:
-        return Line()
-
-    def set_password(self, password: str | bytes | None) -> None:
-        self.password = password
-
-    async def start(
-        self, protocol: Any, transport: Any, sock: socket.socket, place: Place, encrypted: bool, secure: bool
-    ) -> tuple[str | None, str] | None:
-        self.transport, self.place, self.encrypted, self.secure = transport, place, encrypted, secure
-        assert transport.get_extra_info("socket").fileno() == sock.fileno()
-        transport.write(b"hello\n")
-        answer = (await protocol.answer).decode().strip()
-        if answer.startswith("ok"):
-            self.attributes_ = ("read-only" in answer, "standby" in answer)
-            return None
-        state, _, words = answer.partition(" ")
-        return (None if state == "-" else state, words)
-
-    def attributes(self) -> tuple[bool, bool]:
-        return self.attributes_
-
-    def give_up(self, protocol: Any) -> None:
-        self.ended.append("given up")
-
-    def abandoned(self) -> None:
-        self.ended.append("abandoned")
-
-    def ready(self) -> None:
-        self.ended.append("ready")
-
-    def failed(self, message: str, hint: str | None = None, refused: bool = False) -> None:
-        self.ended.append("failed")
-        self.message, self.hint, self.refused = message, hint, refused
-
-    async def close(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
-            await asyncio.sleep(0)
-
-
-class Authority:
-    def __init__(self, directory: Path) -> None:
-        authority, self.other = trustme.CA(), trustme.CA()
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("localhost").configure_cert(self.context)
-        authority.configure_trust(self.context)
-        self.root = str(directory / "root.crt")
-        authority.cert_pem.write_to_path(self.root)
-        self.wrong = str(directory / "wrong.crt")
-        self.other.cert_pem.write_to_path(self.wrong)
-        mine = authority.issue_cert("client@example.org")
-        self.cert, self.key = str(directory / "client.crt"), str(directory / "client.key")
-        mine.cert_chain_pems[0].write_to_path(self.cert)
-        mine.private_key_pem.write_to_path(self.key)
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_leaks() -> Iterator[None]:
-    """A socket that is not closed is a ResourceWarning, and warnings are errors."""
-    yield
-    import gc
-
-    gc.collect()
 
 
 Say = Callable[[bool], bytes]
@@ -185,12 +85,6 @@ async def connect(hosts: Any, **config: Any) -> Opening:
     made = connector({"hosts": hosts, "user": "me", "settings": settings} | config)
     await made.open(opening)
     return opening
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 # ------------------------------------------------------------------------------------------------------------ settings
@@ -500,8 +394,11 @@ async def test_a_function_that_fails_to_give_the_password() -> None:
 # -------------------------------------------------------------------------------------------------------------- cancel
 
 
-class Cancelling:
+class Cancelling(Opening):
+    packet = b"cancel"
+
     def __init__(self) -> None:
+        super().__init__()
         self.answers: list[bool] = []
 
     def sent(self, ok: bool) -> None:
@@ -517,12 +414,12 @@ async def test_cancel_goes_to_the_same_server_in_the_same_way(authority: Authori
         assert opening.place is not None
         seen.clear()
         request = Cancelling()
-        await made.cancel(request, opening.place, b"cancel")
+        await made.cancel(request, opening.place)
         assert request.answers == [True]
         assert seen == (["tls?", "tls", "cancel"] if encrypted else ["cancel"])
         await opening.close()
     request = Cancelling()
-    await made.cancel(request, opening.place, b"cancel")
+    await made.cancel(request, opening.place)
     assert request.answers == [False]
 
 
@@ -547,7 +444,7 @@ async def test_a_loop_that_ends_does_not_keep_the_cancel_from_the_server() -> No
         assert opening.place is not None
         seen.clear()
         request = Cancelling()
-        task = asyncio.create_task(made.cancel(request, opening.place, b"cancel"))
+        task = asyncio.create_task(made.cancel(request, opening.place))
         await asyncio.sleep(0)
         task.cancel()
         await task

@@ -12,17 +12,17 @@ use std::time::{Duration, Instant};
 use oxyde_exec::dispatch::Parts;
 use oxyde_exec::pool::PoolConfig;
 use oxyde_exec::postgres::config::{Pooler, PostgresConfig};
-use oxyde_exec::postgres::driver::{Channel, Driver};
-use oxyde_exec::postgres::engine::PostgresEngine;
-use oxyde_exec::postgres::link::Link;
-use oxyde_exec::{Database, Engine, ErrorKind, ExecError, LoopId};
+use oxyde_exec::wire::driver::{Channel, Driver};
+use oxyde_exec::wire::link::Link;
+use oxyde_exec::wire::session::{Cancel, Line};
+use oxyde_exec::{Database, Engine, ErrorKind, ExecError, LoopId, postgres};
 
 pub const LOOP: LoopId = LoopId(7);
 
 enum Task {
     Open(Arc<Link>),
     Wake(Arc<Link>),
-    Cancel(Arc<Link>, Vec<u8>),
+    Cancel(Arc<Link>, Cancel),
     Alarm(Instant),
 }
 
@@ -80,8 +80,8 @@ impl Driver for Polling {
         self.task(Task::Wake(Arc::clone(link)));
     }
 
-    fn cancel(&self, link: &Arc<Link>, packet: Vec<u8>) {
-        self.task(Task::Cancel(Arc::clone(link), packet));
+    fn cancel(&self, link: &Arc<Link>, request: Cancel) {
+        self.task(Task::Cancel(Arc::clone(link), request));
     }
 
     fn alarm(&self, _: LoopId, at: Instant) {
@@ -131,7 +131,7 @@ pub fn database(
     change(&mut config);
     let shared = Arc::clone(&driver);
     let database = Database::with_engine("test", move || {
-        let engine = PostgresEngine::new(config.clone(), Arc::clone(&shared) as Arc<dyn Driver>);
+        let engine = postgres::engine(config.clone(), Arc::clone(&shared) as Arc<dyn Driver>);
         Parts::new(engine as Arc<dyn Engine>, config.pool.clone(), None)
     });
     let (theirs, address) = (Arc::downgrade(&database), address.to_owned());
@@ -169,14 +169,15 @@ fn poll(
                             Ok(()) => theirs.ready(),
                             Err(error) => theirs.failed(error),
                         });
-                        link.start(stream, false, None, started);
+                        link.start(stream, Line::Network, None, &[], started);
                     }
                     Err(error) => {
                         link.failed(ExecError::new(ErrorKind::Connect, error.to_string()));
                     }
                 },
                 Task::Wake(link) => link.pump(),
-                Task::Cancel(link, packet) => {
+                Task::Cancel(link, Cancel::Statement(_)) => link.cancel_sent(false),
+                Task::Cancel(link, Cancel::Packet(packet)) => {
                     let sent = TcpStream::connect(address).and_then(|mut stream| {
                         stream.write_all(&packet)?;
                         stream.read_to_end(&mut Vec::new())

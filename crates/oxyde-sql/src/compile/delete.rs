@@ -44,5 +44,7 @@ pub(super) fn compile(delete: &Delete, target: Target) -> Result<Plan, CompileEr
         bulk: None,
         row_binds: 0,
         numbered: None,
+        told_key: false,
+        copy: None,
     })
 }

@@ -21,7 +21,7 @@ type Result<T> = std::result::Result<T, CompileError>;
 
 pub(super) fn compile(insert: &Insert, target: Target) -> Result<Plan> {
     let mut ctx = Context::new(&insert.table, target);
-    if !insert.returning.is_empty() {
+    if !insert.returning.is_empty() && !tells_key(insert, &ctx) {
         ctx.features
             .require(ctx.features.insert_returning, "INSERT … RETURNING")?;
     }
@@ -34,6 +34,20 @@ pub(super) fn compile(insert: &Insert, target: Target) -> Result<Plan> {
         InsertSource::Values(values) => one_row(insert, &columns, values, &mut ctx),
         InsertSource::Bulk => many_rows(insert, &columns, &mut ctx),
     }
+}
+
+/// Whether nothing but the automatic key is asked for, and the server tells it
+/// with its answer.
+fn tells_key(insert: &Insert, ctx: &Context<'_>) -> bool {
+    let [field] = insert.returning.as_slice() else {
+        return false;
+    };
+    let automatic = ctx.table.column(field).is_some_and(|column| column.auto);
+    !ctx.features.insert_returning
+        && ctx.features.last_insert_id
+        && automatic
+        && insert.conflict.is_none()
+        && !insert.fields.contains(field)
 }
 
 /// A statement for one row of expressions.
@@ -101,6 +115,7 @@ fn many_rows(insert: &Insert, columns: &[&Column], ctx: &mut Context<'_>) -> Res
     if unnest || counted {
         plan.numbered = numbered(insert, ctx);
     }
+    plan.copy = super::copy::form(insert, columns, ctx);
     plan.bulk = Some(if counted {
         BulkForm::Count
     } else if unnest {
@@ -271,6 +286,9 @@ fn tail(
             on_duplicate_key(conflict, columns, ctx, writer)?;
         }
     }
+    if tells_key(insert, ctx) {
+        return super::result_columns(&insert.returning, ctx);
+    }
     super::returning(&insert.returning, ctx, writer)
 }
 
@@ -427,9 +445,11 @@ fn plan(
         binds,
         columns,
         kind: StatementKind::Insert,
-        returns_rows: !insert.returning.is_empty(),
+        returns_rows: !insert.returning.is_empty() && !tells_key(insert, ctx),
         bulk: None,
         row_binds: 0,
         numbered: None,
+        told_key: tells_key(insert, ctx),
+        copy: None,
     })
 }

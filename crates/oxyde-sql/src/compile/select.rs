@@ -31,6 +31,8 @@ pub(super) fn compile(select: &Select, target: Target) -> Result<Plan> {
         bulk: None,
         row_binds: 0,
         numbered: None,
+        told_key: false,
+        copy: None,
     })
 }
 

@@ -48,6 +48,8 @@ pub(super) fn compile(update: &Update, target: Target) -> Result<Plan> {
         bulk: None,
         row_binds: 0,
         numbered: None,
+        told_key: false,
+        copy: None,
     })
 }
 

@@ -38,6 +38,7 @@ def _check(core: object) -> None:
 _check(_core)
 
 from ._core import (  # noqa: E402 - only after the check
+    Copy,
     Database,
     Lease,
     Loader,
@@ -52,6 +53,7 @@ from ._core import (  # noqa: E402 - only after the check
 __all__ = [
     "IR_VERSION",
     "MARKER",
+    "Copy",
     "Database",
     "Lease",
     "Loader",

@@ -52,6 +52,10 @@ class Pending:
     def cancel(self) -> None: ...
 
 @final
+class Copy:
+    """Rows made ready for COPY."""
+
+@final
 class Loader:
     """How rows become Python objects."""
 
@@ -90,6 +94,8 @@ class Database:
     def backend(self) -> str: ...
     @property
     def version(self) -> _Version | None: ...
+    @property
+    def returning(self) -> tuple[bool, bool]: ...
     def create_ddl(self, document: str) -> list[str]: ...
     def drop_ddl(self, document: str) -> list[str]: ...
     def connect(self) -> Pending: ...
@@ -114,6 +120,19 @@ class Database:
         params: tuple[Any, ...] | None = None,
         fill: tuple[type[Any], str | None, object, object] | None = None,
     ) -> Pending | None: ...
+    def prepare_copy(
+        self,
+        shape: _Shape,
+        rows: list[Any],
+        fields: tuple[str, ...],
+        converters: tuple[Callable[[Any], Any] | None, ...],
+        loader: Loader | None = None,
+        fill: tuple[type[Any], str | None, object, object] | None = None,
+    ) -> Copy | None: ...
+    def fetch_keys(self, copy: Copy, lease: Lease | None = None, timeout: float | None = None) -> Pending: ...
+    def copy(
+        self, copy: Copy, loader: Loader | None = None, lease: Lease | None = None, timeout: float | None = None
+    ) -> Pending: ...
     def raw(
         self, sql: str, params: Sequence[Any], lease: Lease | None = None, timeout: float | None = None
     ) -> Pending: ...

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::engine::LoopId;
-use crate::postgres::link::Link;
+use crate::wire::link::Link;
+use crate::wire::session::Cancel;
 
 /// Makes connections and brings links to run on the thread of their event loop.
 ///
@@ -19,9 +20,10 @@ pub trait Driver: Send + Sync {
     /// Sees to it that `link.pump()` is called on its loop's thread: at once if this is that thread.
     fn wake(&self, link: &Arc<Link>);
 
-    /// Connects once more to where `link` is connected (same TLS mode, bounded in time), sends `packet`, waits until
-    /// the server closes that connection and calls `link.cancel_sent(true)`; `false` if any of that fails.
-    fn cancel(&self, link: &Arc<Link>, packet: Vec<u8>);
+    /// Connects once more to where `link` is connected (same TLS mode, bounded in time) and does what `request` says:
+    /// sends the packet and waits until the server closes that connection, or starts a `link.helper(…)` there and
+    /// closes after it has started. Then calls `link.cancel_sent(true)`; `false` if any of that fails.
+    fn cancel(&self, link: &Arc<Link>, request: Cancel);
 
     /// Sees to it that `Database::expire` is called on that loop's thread no later than `at`.
     fn alarm(&self, loop_id: LoopId, at: Instant);

@@ -36,7 +36,7 @@ impl fmt::Debug for Chunk<'_> {
     }
 }
 
-/// Whole DataRow messages; their lengths and their numbers of fields have been checked, the fields have not.
+/// Whole rows as [`RawRows`] has them; their lengths have been checked, their fields have not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowChunk<'a> {
     pub(crate) bytes: Chunk<'a>,
@@ -62,9 +62,9 @@ pub enum Event<'a> {
     /// Before the first row, also when none will come. The same object for each execution of a prepared statement.
     Columns(Request, Arc<[Column]>),
     Rows(Request, RowChunk<'a>),
-    /// One statement has ended, with the number of rows its command tag names; a simple query may hold several.
-    /// A `Failed` can still follow: constraints that are checked at commit, in a statement outside a transaction.
-    Completed(Request, Tag, u64),
+    /// One statement has ended; a simple query may hold several. A `Failed` can still follow: constraints that are
+    /// checked at commit, in a statement outside a transaction.
+    Completed(Request, Summary),
     /// The portal has more rows.
     Suspended(Request),
     /// The server takes data now.
@@ -83,6 +83,16 @@ pub enum Event<'a> {
     Notice(Box<Notice>),
     /// A reported setting has a new value.
     Parameter(String),
+}
+
+/// What the server says at the end of a statement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub tag: Tag,
+    /// How many rows it returned or changed.
+    pub rows: u64,
+    /// MySQL: the first number that AUTO_INCREMENT gave out.
+    pub last_insert_id: u64,
 }
 
 /// How the server wants or sends the data of a COPY.

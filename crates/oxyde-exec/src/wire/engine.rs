@@ -9,14 +9,11 @@ use std::time::Instant;
 use crate::cells::{Cells, Rows};
 use crate::engine::{Caps, Completion, ConnId, Done, Engine, Job, LoopId, Outcome, Paused};
 use crate::error::{ErrorKind, ExecError};
-use crate::postgres::config::PostgresConfig;
-use crate::postgres::driver::Driver;
-use crate::postgres::link::Link;
+use crate::wire::driver::Driver;
+use crate::wire::link::Link;
+use crate::wire::server::{Facts, Rules, Server};
 
-/// The oldest server that is supported.
-const OLDEST: u32 = 12;
-
-pub struct PostgresEngine {
+pub struct WireEngine {
     caps: Caps,
     shared: Arc<Shared>,
 }
@@ -25,31 +22,14 @@ type Told = Arc<dyn Fn(ConnId) + Send + Sync>;
 
 /// What every link of an engine knows.
 pub(super) struct Shared {
-    pub(super) config: Arc<PostgresConfig>,
+    pub(super) server: Arc<dyn Server>,
+    pub(super) rules: Rules,
     pub(super) driver: Arc<dyn Driver>,
     links: Mutex<HashMap<ConnId, Arc<Link>>>,
     facts: Mutex<Option<Facts>>,
     losses: Mutex<Option<Told>>,
     /// Whether any link ever had a deadline: without one nobody needs to look.
     alarmed: AtomicBool,
-}
-
-/// What a server is.
-#[derive(Clone, Debug)]
-pub(super) struct Facts {
-    version: String,
-    names: Vec<String>,
-}
-
-impl Facts {
-    pub(super) fn new(version: &str, names: Vec<String>) -> Self {
-        // "15.19 (Debian 15.19-0+deb12u1)"
-        let version = version.split_whitespace().next().unwrap_or_default();
-        Self {
-            version: version.to_owned(),
-            names,
-        }
-    }
 }
 
 impl Shared {
@@ -83,17 +63,9 @@ impl Shared {
         }
     }
 
-    pub(super) fn too_old(&self) -> Option<ExecError> {
-        let facts = self.facts();
-        let version = &facts.as_ref()?.version;
-        let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
-        let major: u32 = digits.parse().ok()?;
-        (major < OLDEST).then(|| {
-            ExecError::new(
-                ErrorKind::NotSupported,
-                format!("PostgreSQL {version} is not supported: {OLDEST} is the oldest that is"),
-            )
-        })
+    pub(super) fn refusal(&self) -> Option<ExecError> {
+        let facts = self.facts().clone()?;
+        self.server.refusal(&facts)
     }
 
     pub(super) fn forget(&self, id: ConnId) {
@@ -121,8 +93,8 @@ impl Shared {
     }
 }
 
-impl PostgresEngine {
-    pub fn new(config: PostgresConfig, driver: Arc<dyn Driver>) -> Arc<Self> {
+impl WireEngine {
+    pub fn new(server: Arc<dyn Server>, driver: Arc<dyn Driver>) -> Arc<Self> {
         Arc::new(Self {
             caps: Caps {
                 loop_bound: true,
@@ -131,7 +103,8 @@ impl PostgresEngine {
                 inline: false,
             },
             shared: Arc::new(Shared {
-                config: Arc::new(config),
+                rules: server.rules(),
+                server,
                 driver,
                 links: Mutex::new(HashMap::new()),
                 facts: Mutex::new(None),
@@ -146,7 +119,7 @@ impl PostgresEngine {
     }
 }
 
-impl Engine for PostgresEngine {
+impl Engine for WireEngine {
     fn caps(&self) -> &Caps {
         &self.caps
     }
@@ -259,8 +232,8 @@ impl Engine for PostgresEngine {
     }
 }
 
-impl fmt::Debug for PostgresEngine {
+impl fmt::Debug for WireEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresEngine").finish_non_exhaustive()
+        f.debug_struct("WireEngine").finish_non_exhaustive()
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::engine::{Begin, BeginMode, Completion, Done, Isolation, Job, Outcome, TxStatus, Work};
+use crate::engine::{Completion, Done, Job, Outcome, TxStatus, Work};
 use crate::error::{ErrorKind, ExecError};
-use crate::postgres::link::active::{Active, Sent, Urgency};
-use crate::postgres::link::{Inner, Link, Stage};
-use crate::postgres::session::Session;
-use crate::postgres::taint;
-use crate::query::{Column, Encode, Encoded, Formats, Params};
+use crate::query::{Encode, Encoded, Formats, Params};
+use crate::wire::link::active::{Active, Rest, Sent, Urgency};
+use crate::wire::link::{Inner, Link, Stage};
+use crate::wire::server::{Plan, Rules};
+use crate::wire::session::Shape;
 
 /// A connection that was idle for this long is looked at before it is used: one system call, which statements that
 /// follow each other do not pay.
@@ -19,10 +19,6 @@ const DEPTH: usize = 16;
 const SHORT: Duration = Duration::from_millis(5);
 /// How many dead connections in a row a job is given to.
 const TRIES: u8 = 20;
-
-/// RESET ALL goes back to what the start-up message and the role say.
-pub(super) const RESET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
-     SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
 
 impl Link {
     pub(super) fn begin(self: &Arc<Self>, job: Job, done: Done) {
@@ -61,7 +57,7 @@ impl Link {
         match job.work {
             Work::Version => {
                 let mut completion = Completion::ok(self.shared.version(), self.transaction());
-                if let Some(error) = self.shared.too_old() {
+                if let Some(error) = self.shared.refusal() {
                     completion.result = Err(error);
                 }
                 done(completion);
@@ -88,7 +84,10 @@ impl Link {
                 refuse(
                     done,
                     self.transaction(),
-                    "a statement for SQLite was given to PostgreSQL",
+                    &format!(
+                        "a statement for SQLite was given to {}",
+                        self.shared.server.name()
+                    ),
                 );
             }
         }
@@ -97,10 +96,10 @@ impl Link {
     /// Asks an idle connection for a sign of life, if that is wanted; the job follows the answer. Answers the job if it
     /// can be sent at once.
     fn probe(&self, job: Job, done: Done) -> Option<(Job, Done)> {
-        let deadline = Instant::now() + self.shared.config.drain_budget;
+        let deadline = Instant::now() + self.shared.rules.drain_budget;
         {
             let mut inner = self.lock();
-            let wanted = self.shared.config.test_before_acquire
+            let wanted = self.shared.rules.test_before_acquire
                 && inner.is_quiet()
                 && inner.idle_since.take().is_some()
                 && !job.work.is_final();
@@ -126,14 +125,14 @@ impl Link {
     ///
     /// Only reads that take no locks and belong to no transaction, and only behind the same kind: else a follower could
     /// wait for a lock that its own task holds.
-    pub(in crate::postgres) fn followers(&self) -> Option<usize> {
+    pub(in crate::wire) fn followers(&self) -> Option<usize> {
         let inner = self.lock();
         let fit = matches!(inner.stage, Stage::Ready)
             && inner.cancelling.is_none()
             && inner.closed.is_none()
             && inner.deferred.is_empty()
             && inner.jobs.len() < DEPTH
-            && inner.session.as_ref().map(Session::transaction) == Some(TxStatus::Idle)
+            && inner.session.as_ref().map(|session| session.transaction()) == Some(TxStatus::Idle)
             && inner.jobs.front()?.sent_at.elapsed() < SHORT
             && inner.jobs.iter().all(|active| {
                 active.is_pure_read()
@@ -148,7 +147,7 @@ impl Link {
         inner
             .session
             .as_ref()
-            .map_or(TxStatus::Unknown, Session::transaction)
+            .map_or(TxStatus::Unknown, |session| session.transaction())
     }
 
     fn is_dead_before_use(&self) -> bool {
@@ -170,7 +169,7 @@ impl Link {
         let cancel = Arc::clone(&job.cancel);
         let armed = {
             let mut inner = self.lock();
-            let armed = inner.submit(&self.shared.config, job, done);
+            let armed = inner.submit(&self.shared.rules, job, done);
             inner.idle_since = None;
             armed
         };
@@ -215,7 +214,7 @@ impl Link {
                 inner
                     .session
                     .as_ref()
-                    .map_or(TxStatus::Unknown, Session::transaction),
+                    .map_or(TxStatus::Unknown, |session| session.transaction()),
             )
         };
         if let Some(active) = refused {
@@ -223,9 +222,6 @@ impl Link {
         }
     }
 }
-
-/// Types of the parameters and columns of the result.
-pub(super) type Described = (Arc<[u32]>, Arc<[Column]>);
 
 pub(super) enum Submitted {
     Sent {
@@ -238,12 +234,7 @@ pub(super) enum Submitted {
 }
 
 impl Inner {
-    fn submit(
-        &mut self,
-        config: &crate::postgres::config::PostgresConfig,
-        job: Job,
-        done: Done,
-    ) -> Submitted {
+    fn submit(&mut self, rules: &Rules, job: Job, done: Done) -> Submitted {
         let Some(session) = &mut self.session else {
             return Submitted::Dead(job, done);
         };
@@ -288,38 +279,42 @@ impl Inner {
                 )
             }
             Work::Begin(begin) => {
-                let sql = begin_sql(begin, self.pooled, config.lock_timeout);
-                (Sent::Begin(begin), session.simple(&sql).map(drop))
+                let mut rest = Rest::default();
+                let plan = self.server.begin(begin, self.pooled);
+                let submitted = plan.and_then(|plan| rest.start(&mut **session, plan));
+                (Sent::Begin(begin, rest), submitted)
             }
-            Work::Ping => (Sent::Plain, session.sync().map(drop)),
+            Work::Ping => (Sent::Plain(Rest::default()), session.sync().map(drop)),
             other => {
-                let sql = match &other {
+                let plan = match other {
                     Work::Commit => {
                         urgency = Urgency::Commit;
-                        deadline = config.commit_timeout.map(|wait| Instant::now() + wait);
-                        "COMMIT".to_owned()
+                        deadline = rules.commit_timeout.map(|wait| Instant::now() + wait);
+                        Plan::one("COMMIT")
                     }
                     Work::Rollback => {
                         urgency = Urgency::Tidy;
-                        deadline = Some(Instant::now() + config.drain_budget);
-                        "ROLLBACK".to_owned()
+                        deadline = Some(Instant::now() + rules.drain_budget);
+                        Plan::one("ROLLBACK")
                     }
                     Work::Reset => {
                         urgency = Urgency::Tidy;
-                        deadline = Some(Instant::now() + config.drain_budget);
-                        config.session_sql(RESET, self.pooled)
+                        deadline = Some(Instant::now() + rules.drain_budget);
+                        self.server.reset(self.pooled)
                     }
                     // Names of savepoints are identifiers, which the transaction has checked.
-                    Work::Savepoint(name) => format!("SAVEPOINT {name}"),
-                    Work::Release(name) => format!("RELEASE SAVEPOINT {name}"),
-                    Work::RollbackTo(name) => format!("ROLLBACK TO SAVEPOINT {name}"),
+                    Work::Savepoint(name) => Plan::one(format!("SAVEPOINT {name}")),
+                    Work::Release(name) => Plan::one(format!("RELEASE SAVEPOINT {name}")),
+                    Work::RollbackTo(name) => Plan::one(format!("ROLLBACK TO SAVEPOINT {name}")),
                     Work::Script(statements) => {
-                        taints = statements.iter().any(|sql| taint::taints(sql));
-                        script(statements)
+                        taints = statements.iter().any(|sql| self.server.taints(sql));
+                        self.server.script(statements)
                     }
-                    _ => String::new(),
+                    _ => Plan::one(""),
                 };
-                (Sent::Plain, session.simple(&sql).map(drop))
+                let mut rest = Rest::default();
+                let submitted = rest.start(&mut **session, plan);
+                (Sent::Plain(rest), submitted)
             }
         };
         if let Err(error) = submitted {
@@ -333,6 +328,8 @@ impl Inner {
             urgency,
             done: Some(done),
             error: None,
+            stopped: false,
+            outdated: false,
             outcome: Outcome::default(),
             taints,
             rows_seen: false,
@@ -355,6 +352,8 @@ impl Inner {
         };
         active.tries = active.tries.saturating_add(1);
         active.error = None;
+        active.stopped = false;
+        active.outdated = false;
         active.outcome = Outcome::default();
         active.was_prepared = false;
         if let Sent::Query { query, described } = &mut active.sent {
@@ -374,7 +373,7 @@ impl Inner {
     }
 
     /// The encoder of the last job, which waits for nothing else, and what the server expects.
-    fn take_encode(&mut self) -> Option<(Encode, Described)> {
+    fn take_encode(&mut self) -> Option<(Encode, Shape)> {
         let active = self.jobs.back_mut()?;
         let Sent::Query {
             query,
@@ -429,43 +428,6 @@ impl Inner {
             }
         }
     }
-}
-
-fn script(statements: &[String]) -> String {
-    // All or none: the statements of one simple query are one transaction unless they say otherwise.
-    let mut sql = String::with_capacity(statements.iter().map(|s| s.len() + 2).sum());
-    for statement in statements {
-        sql.push_str(statement);
-        // A comment at the end of a statement must not swallow the next one.
-        sql.push_str("\n;");
-    }
-    sql
-}
-
-fn begin_sql(begin: Begin, pooled: bool, lock_timeout: Option<Duration>) -> String {
-    let mut sql = String::from("BEGIN");
-    if let Some(isolation) = begin.isolation {
-        sql.push_str(match isolation {
-            Isolation::ReadUncommitted => " ISOLATION LEVEL READ UNCOMMITTED",
-            Isolation::ReadCommitted => " ISOLATION LEVEL READ COMMITTED",
-            Isolation::RepeatableRead => " ISOLATION LEVEL REPEATABLE READ",
-            Isolation::Serializable => " ISOLATION LEVEL SERIALIZABLE",
-        });
-    }
-    if begin.mode == BeginMode::Read {
-        sql.push_str(" READ ONLY");
-    }
-    if begin.deferrable {
-        sql.push_str(" DEFERRABLE");
-    }
-    // Behind a pooler a session's settings would be somebody else's.
-    if let (true, Some(wait)) = (pooled, lock_timeout) {
-        sql.push_str(&format!(
-            "; SET LOCAL lock_timeout = {}",
-            wait.as_millis().max(1)
-        ));
-    }
-    sql
 }
 
 fn refuse(done: Done, tx: TxStatus, why: &str) {

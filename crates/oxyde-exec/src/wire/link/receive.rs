@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use crate::engine::{Tag, TxStatus};
 use crate::error::ExecError;
-use crate::postgres::link::active::{Active, Sent, Urgency};
-use crate::postgres::link::cancelling::Settled;
-use crate::postgres::link::startup::Next;
-use crate::postgres::link::{Inner, Link, Stage};
-use crate::postgres::session::{Event, RowChunk};
 use crate::query::{Column, Malformed, RowReader};
+use crate::waiter::cancelled;
+use crate::wire::events::{Event, RowChunk};
+use crate::wire::link::active::{Active, Sent, Urgency};
+use crate::wire::link::cancelling::Settled;
+use crate::wire::link::startup::Next;
+use crate::wire::link::{Inner, Link, Stage};
 
 /// One thing to do without the lock.
 enum Step<'a> {
@@ -153,9 +154,11 @@ impl Inner {
                 }
                 None => Step::Again,
             },
-            Event::Completed(_, tag, rows) => {
+            Event::Completed(_, summary) => {
                 if let Some(head) = self.jobs.front_mut() {
-                    head.outcome.affected = rows;
+                    let tag = summary.tag;
+                    head.outcome.affected = summary.rows;
+                    head.outcome.last_insert_id = summary.last_insert_id.cast_signed();
                     // ROLLBACK TO SAVEPOINT has the tag of ROLLBACK.
                     if tag != Tag::Rollback || head.urgency != Urgency::None || head.chains() {
                         head.outcome.tag = tag;
@@ -167,6 +170,8 @@ impl Inner {
                 if let Some(head) = self.jobs.front_mut()
                     && head.error.is_none()
                 {
+                    head.stopped = self.server.is_cancelled(&error);
+                    head.outdated = self.server.is_outdated(&error);
                     head.error = Some(error);
                 }
                 Step::Again
@@ -198,9 +203,13 @@ impl Inner {
     }
 
     fn head_done<'a>(&mut self, tx: TxStatus) -> Step<'a> {
-        let Some(active) = self.jobs.pop_front() else {
+        let Some(mut active) = self.jobs.pop_front() else {
             return Step::Again;
         };
+        if self.has_more(&mut active) {
+            self.jobs.push_front(active);
+            return Step::Again;
+        }
         if matches!(active.sent, Sent::Probe) {
             return Step::Alive;
         }
@@ -227,14 +236,38 @@ impl Inner {
             {
                 session.forget(&query.statement);
             }
-            let bystander = error.sqlstate.as_deref() == Some("57014")
-                && self.cancelling.is_some()
-                && !active.cancel.is_set();
+            let bystander = active.stopped && self.cancelling.is_some() && !active.cancel.is_set();
             if bystander && active.is_pure_read() {
                 return Step::Elsewhere(Box::new(active));
             }
         }
         Step::Finish(Box::new(active), tx)
+    }
+
+    /// Whether requests of a job are left after one has ended.
+    fn has_more(&mut self, active: &mut Active) -> bool {
+        let Some(rest) = active.rest() else {
+            return false;
+        };
+        if rest.in_flight > 0 {
+            rest.in_flight -= 1;
+            return true;
+        }
+        let (Some(next), Some(session)) = (rest.requests.pop_front(), &mut self.session) else {
+            return false;
+        };
+        if active.error.is_some() {
+            return false;
+        }
+        let submitted = match active.cancel.reason() {
+            Some(reason) if active.urgency == Urgency::None => Err(cancelled(reason)),
+            _ => next.submit(&mut **session),
+        };
+        if let Err(error) = submitted {
+            active.error = Some(error);
+            return false;
+        }
+        true
     }
 
     fn take_reader(&mut self) -> Option<Box<dyn RowReader>> {

@@ -24,14 +24,14 @@ use std::time::Instant;
 
 use crate::engine::{CancelReason, Completion, ConnId, Done, Job, LoopId, Watcher};
 use crate::error::{ErrorKind, ExecError};
-use crate::postgres::config::PostgresConfig;
-use crate::postgres::driver::Channel;
-use crate::postgres::engine::{Facts, Shared};
-use crate::postgres::link::active::{Active, Urgency};
-use crate::postgres::link::cancelling::Cancelling;
-use crate::postgres::link::startup::Capture;
-pub use crate::postgres::link::startup::{Attributes, Started};
-use crate::postgres::session::Session;
+use crate::wire::driver::Channel;
+use crate::wire::engine::Shared;
+use crate::wire::link::active::{Active, Urgency};
+use crate::wire::link::cancelling::Cancelling;
+use crate::wire::link::startup::Capture;
+pub use crate::wire::link::startup::{Attributes, Started};
+use crate::wire::server::{Facts, Server};
+use crate::wire::session::Session;
 
 pub struct Link {
     pub id: ConnId,
@@ -56,7 +56,7 @@ enum Stage {
     Opening,
     LoggingIn(Started),
     /// Asks the server what it is.
-    Asking(Started, Capture),
+    Asking(Started, VecDeque<String>, Capture),
     /// Settings and the user's statements for every connection, the first ones still unsent.
     Setting(Started, VecDeque<String>),
     /// The server let us in; the driver decides whether it is the right one.
@@ -68,10 +68,10 @@ enum Stage {
 
 struct Inner {
     stage: Stage,
-    config: Arc<PostgresConfig>,
+    server: Arc<dyn Server>,
     /// What the server said about itself.
     facts: Option<Facts>,
-    session: Option<Session>,
+    session: Option<Box<dyn Session>>,
     channel: Option<Arc<dyn Channel>>,
     opened: Option<Done>,
     closed: Option<Done>,
@@ -85,6 +85,8 @@ struct Inner {
     deferred: VecDeque<(Box<Job>, Done)>,
     pooled: bool,
     attributes: Attributes,
+    /// The only statement of a link that is no connection of the pool.
+    errand: Option<String>,
     /// Bytes are sent at the end of `receive`, all together.
     receiving: bool,
     /// What was put behind a read that is under way is sent when that one is answered: many small writes become one,
@@ -96,7 +98,7 @@ struct Inner {
 
 impl Link {
     pub(super) fn new(id: ConnId, loop_id: LoopId, shared: Arc<Shared>, opened: Done) -> Arc<Self> {
-        let config = Arc::clone(&shared.config);
+        let server = Arc::clone(&shared.server);
         Arc::new(Self {
             id,
             loop_id,
@@ -104,7 +106,7 @@ impl Link {
             commands: Mutex::new(VecDeque::new()),
             inner: Mutex::new(Inner {
                 stage: Stage::Opening,
-                config,
+                server,
                 facts: None,
                 session: None,
                 channel: None,
@@ -117,12 +119,26 @@ impl Link {
                 deferred: VecDeque::new(),
                 pooled: false,
                 attributes: Attributes::default(),
+                errand: None,
                 receiving: false,
                 holding: false,
                 spare: Vec::new(),
                 idle_since: None,
             }),
         })
+    }
+
+    /// A link for a connection beside this one, worked on by `loop_id`, that logs in, runs `sql` and says goodbye;
+    /// `started` of its [`start`](Self::start) tells what came of that. No other method is called for it but
+    /// `receive`, `lost` and `give_up_attempt`.
+    pub fn helper(&self, loop_id: LoopId, sql: String) -> Arc<Self> {
+        let id = ConnId {
+            number: u64::MAX,
+            ..self.id
+        };
+        let helper = Self::new(id, loop_id, Arc::clone(&self.shared), Box::new(drop));
+        helper.lock().errand = Some(sql);
+        helper
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -178,6 +194,11 @@ impl Link {
             .unwrap_or_else(PoisonError::into_inner)
             .iter()
             .any(|command| !matches!(command, Command::Start(..)))
+    }
+
+    /// The bytes that say goodbye to this link's server, for whoever has to do that without the link.
+    pub fn goodbye(&self) -> &'static [u8] {
+        self.shared.server.goodbye()
     }
 
     /// Whether the connection is closed, or has said goodbye.
@@ -261,8 +282,8 @@ impl Link {
         self.die(error);
     }
 
-    fn say_goodbye(self: &Arc<Self>, done: Done) {
-        let deadline = Instant::now() + self.shared.config.drain_budget.min(GOODBYE);
+    pub(super) fn say_goodbye(self: &Arc<Self>, done: Done) {
+        let deadline = Instant::now() + self.shared.rules.drain_budget.min(GOODBYE);
         let channel = {
             let mut inner = self.lock();
             if !inner.is_quiet() && matches!(inner.stage, Stage::Ready) {
@@ -333,7 +354,7 @@ impl Link {
             requests::unsent(*job, done);
         }
         match stage {
-            Stage::LoggingIn(started) | Stage::Asking(started, _) | Stage::Setting(started, _) => {
+            Stage::LoggingIn(started) | Stage::Asking(started, ..) | Stage::Setting(started, _) => {
                 // The driver may try another host with this link.
                 {
                     let mut inner = self.lock();

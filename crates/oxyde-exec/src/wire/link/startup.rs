@@ -1,15 +1,15 @@
 //! From a fresh byte stream to a connection that can be used.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::engine::{Completion, Outcome, TxStatus};
 use crate::error::{ErrorKind, ExecError};
-use crate::postgres::config::Pooler;
-use crate::postgres::driver::Channel;
-use crate::postgres::engine::Facts;
-use crate::postgres::link::{Inner, Link, Stage};
-use crate::postgres::session::{Event, Password, Session};
+use crate::wire::driver::Channel;
+use crate::wire::events::Event;
+use crate::wire::link::{Inner, Link, Stage};
+use crate::wire::session::{Line, Password};
 
 /// Whether the server let us in, for the driver's attempt at one host.
 pub type Started = Box<dyn FnOnce(Result<(), ExecError>) + Send>;
@@ -21,10 +21,6 @@ pub struct Attributes {
     pub read_only: bool,
     pub standby: bool,
 }
-
-/// Who serves us. What the server can do is asked in the same flight, by the compiler's own query.
-const QUESTIONS: &str = "SELECT pg_catalog.pg_backend_pid(), \
-     pg_catalog.current_setting('transaction_read_only') = 'on', pg_catalog.pg_is_in_recovery()";
 
 /// The texts of all rows, one behind the other.
 #[derive(Default)]
@@ -42,16 +38,23 @@ pub(super) enum Next {
 }
 
 impl Link {
-    /// A byte stream to one host is there (`secure`: TLS, or a socket file): logs in. `started` is called once.
+    /// What asks the server for TLS, if it is one that greets and has TLS.
+    pub fn tls_request(&self, greeting: &[u8]) -> Result<Option<Vec<u8>>, ExecError> {
+        self.shared.server.session().tls_request(greeting)
+    }
+
+    /// A byte stream to one host is there: logs in. `greeting`: what the server has said already. `started` is called
+    /// once.
     pub fn start(
         self: &Arc<Self>,
         channel: Arc<dyn Channel>,
-        secure: bool,
+        line: Line,
         password: Option<Password>,
+        greeting: &[u8],
         started: Started,
     ) {
-        let mut session = Session::new(self.shared.config.session());
-        if let Err(error) = session.start(password, secure) {
+        let mut session = self.shared.server.session();
+        if let Err(error) = session.start(password, line, greeting) {
             channel.abort();
             return started(Err(error));
         }
@@ -148,7 +151,18 @@ impl Link {
         match next {
             Next::Flush => {}
             Next::Failed(error) => self.die(error),
-            Next::Started(started) => started(Ok(())),
+            Next::Started(started) => {
+                let is_done = {
+                    let mut inner = self.lock();
+                    // The goodbye has to be written before the channel is closed.
+                    inner.receiving &= inner.errand.is_none();
+                    inner.errand.is_some()
+                };
+                if is_done {
+                    self.say_goodbye(Box::new(drop));
+                }
+                started(Ok(()));
+            }
         }
     }
 }
@@ -162,19 +176,23 @@ impl Inner {
                 else {
                     return Some(Next::Failed(out_of_order()));
                 };
-                self.stage = Stage::Asking(started, Capture::default());
-                let questions = format!("{QUESTIONS};\n{}", self.config.facts);
-                Some(self.ask(&questions))
+                if let Some(sql) = self.errand.clone() {
+                    self.stage = Stage::Setting(started, VecDeque::from([sql]));
+                    return self.next_setting();
+                }
+                let questions = self.server.questions();
+                self.stage = Stage::Asking(started, questions, Capture::default());
+                self.next_question()
             }
             Event::Rows(_, chunk) => {
-                if let Stage::Asking(_, capture) = &mut self.stage {
+                if let Stage::Asking(_, _, capture) = &mut self.stage {
                     capture.take(chunk.raw());
                 }
                 None
             }
             Event::Failed(_, error) => {
                 match &mut self.stage {
-                    Stage::Asking(_, capture) => capture.error = Some(error),
+                    Stage::Asking(_, _, capture) => capture.error = Some(error),
                     Stage::Setting(_, statements) => {
                         statements.clear();
                         return Some(Next::Failed(refused(error)));
@@ -190,28 +208,29 @@ impl Inner {
 
     fn answered(&mut self) -> Option<Next> {
         match std::mem::replace(&mut self.stage, Stage::Dead) {
-            Stage::Asking(started, capture) => {
-                if let Some(error) = capture.error {
-                    self.stage = Stage::LoggingIn(started);
-                    return Some(Next::Failed(refused(error)));
-                }
-                let answers = Answers::of(&capture.values);
-                self.attributes = answers.attributes;
+            Stage::Asking(started, questions, mut capture) => {
                 let session = self.session.as_mut()?;
-                self.pooled = match self.config.pooler {
-                    Pooler::Yes => true,
-                    Pooler::No => false,
-                    Pooler::Auto => answers.pid.is_some() && answers.pid != session.backend_pid(),
+                let verdict = match capture.error.take() {
+                    Some(error) => Err(error),
+                    None if !questions.is_empty() => {
+                        self.stage = Stage::Asking(started, questions, capture);
+                        return self.next_question();
+                    }
+                    None => self.server.judge(&mut **session, &capture.values),
                 };
-                if self.pooled {
-                    session.set_unnamed();
+                match verdict {
+                    Ok(verdict) => {
+                        self.attributes = verdict.attributes;
+                        self.pooled = verdict.pooled;
+                        self.facts = Some(verdict.facts);
+                        self.stage = Stage::Setting(started, self.server.settings(self.pooled));
+                        self.next_setting()
+                    }
+                    Err(error) => {
+                        self.stage = Stage::LoggingIn(started);
+                        Some(Next::Failed(refused(error)))
+                    }
                 }
-                self.facts = Some(Facts::new(
-                    session.parameter("server_version").unwrap_or_default(),
-                    answers.names,
-                ));
-                self.stage = Stage::Setting(started, self.config.settings(self.pooled));
-                self.next_setting()
             }
             Stage::Setting(started, statements) => {
                 self.stage = Stage::Setting(started, statements);
@@ -232,6 +251,16 @@ impl Inner {
         }
     }
 
+    fn next_question(&mut self) -> Option<Next> {
+        let Stage::Asking(_, questions, _) = &mut self.stage else {
+            return None;
+        };
+        match questions.pop_front() {
+            Some(sql) => Some(self.ask(&sql)),
+            None => self.answered(),
+        }
+    }
+
     fn next_setting(&mut self) -> Option<Next> {
         let Stage::Setting(_, statements) = &mut self.stage else {
             return None;
@@ -242,31 +271,6 @@ impl Inner {
                 Stage::Setting(started, _) => Some(Next::Started(started)),
                 _ => None,
             },
-        }
-    }
-}
-
-struct Answers {
-    pid: Option<i32>,
-    attributes: Attributes,
-    names: Vec<String>,
-}
-
-impl Answers {
-    fn of(values: &[Option<String>]) -> Self {
-        let text = |index: usize| values.get(index).and_then(Option::as_deref);
-        let yes = |index: usize| text(index) == Some("t");
-        Self {
-            pid: text(0).and_then(|pid| pid.parse().ok()),
-            attributes: Attributes {
-                read_only: yes(1),
-                standby: yes(2),
-            },
-            names: text(4)
-                .unwrap_or_default()
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect(),
         }
     }
 }

@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use crate::engine::{Begin, CancelFlag, Completion, Done, Job, Outcome, TxStatus, Work};
 use crate::error::{Effect, ErrorKind, ExecError};
-use crate::postgres::link::requests::Described;
 use crate::query::Query;
 use crate::waiter::cancelled;
+use crate::wire::server::{Plain, Plan};
+use crate::wire::session::{Session, Shape};
 
 /// What a job's deadline does to its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,17 +27,45 @@ pub(super) enum Sent {
     Query {
         query: Box<Query>,
         /// What the server expects and gives, as far as it had said so before.
-        described: Option<Described>,
+        described: Option<Shape>,
     },
     Copy {
         chunks: VecDeque<Vec<u8>>,
     },
-    Begin(Begin),
-    Plain,
+    Begin(Begin, Rest),
+    Plain(Rest),
     /// The round trip that ends a cancelling.
     Settle,
     /// The sign of life before a statement.
     Probe,
+}
+
+/// What is left of a job of several requests.
+#[derive(Default)]
+pub(super) struct Rest {
+    /// Still to be sent.
+    pub requests: VecDeque<Plain>,
+    /// Sent behind the one that the server works on.
+    pub in_flight: usize,
+}
+
+impl Rest {
+    /// Sends the first of a plan's requests, or all of them. An error means that nothing was sent.
+    pub(super) fn start(&mut self, session: &mut dyn Session, plan: Plan) -> Result<(), ExecError> {
+        self.requests = plan.requests;
+        match self.requests.pop_front() {
+            Some(first) => first.submit(session)?,
+            None => session.sync().map(drop)?,
+        }
+        while plan.at_once
+            && let Some(next) = self.requests.front()
+            && next.submit(session).is_ok()
+        {
+            self.requests.pop_front();
+            self.in_flight += 1;
+        }
+        Ok(())
+    }
 }
 
 pub(super) struct Active {
@@ -46,6 +75,10 @@ pub(super) struct Active {
     pub urgency: Urgency,
     pub done: Option<Done>,
     pub error: Option<ExecError>,
+    /// The error says that the statement was stopped by a request to cancel.
+    pub stopped: bool,
+    /// The error may come from a statement that was prepared before something changed.
+    pub outdated: bool,
     pub outcome: Outcome,
     pub taints: bool,
     /// Rows were shown to the reader: it cannot be run again unnoticed.
@@ -67,6 +100,8 @@ impl Active {
             urgency: Urgency::Tidy,
             done: None,
             error: None,
+            stopped: false,
+            outdated: false,
             outcome: Outcome::default(),
             taints: false,
             rows_seen: false,
@@ -107,15 +142,15 @@ impl Active {
         {
             return false;
         }
-        if error.is_stale_plan() {
-            return true;
+        error.is_stale_plan() || (self.was_prepared && self.outdated)
+    }
+
+    /// What is left of this job, if it has several requests.
+    pub(super) fn rest(&mut self) -> Option<&mut Rest> {
+        match &mut self.sent {
+            Sent::Begin(_, rest) | Sent::Plain(rest) => Some(rest),
+            _ => None,
         }
-        let state = error.sqlstate.as_deref().unwrap_or_default();
-        // What a kept statement was parsed against may have been altered since: names, types, operators.
-        self.was_prepared
-            && (state.starts_with("42")
-                || state == "22P03"
-                || (state == "XX000" && error.message.starts_with("cache lookup failed")))
     }
 
     /// The completion after the server's last word.
@@ -138,7 +173,7 @@ impl Active {
 
     fn explain(&self, mut error: ExecError) -> ExecError {
         match self.cancel.reason() {
-            Some(reason) if error.sqlstate.as_deref() == Some("57014") => cancelled(reason),
+            Some(reason) if self.stopped => cancelled(reason),
             _ => {
                 if error.is_stale_plan() {
                     error.retryable = true;
@@ -185,14 +220,14 @@ impl Active {
             && !self.rows_seen
             && self.tx_before == TxStatus::Idle
             && self.error.is_none()
-            && (self.is_pure_read() || matches!(self.sent, Sent::Begin(_)))
+            && (self.is_pure_read() || matches!(self.sent, Sent::Begin(..)))
     }
 
     fn into_job(self) -> Option<Job> {
         let work = match self.sent {
             Sent::Query { query, .. } => Work::Query(query),
-            Sent::Begin(begin) => Work::Begin(begin),
-            Sent::Copy { .. } | Sent::Plain | Sent::Settle | Sent::Probe => return None,
+            Sent::Begin(begin, _) => Work::Begin(begin),
+            Sent::Copy { .. } | Sent::Plain(_) | Sent::Settle | Sent::Probe => return None,
         };
         let mut job = Job::with_cancel(work, self.cancel, self.deadline);
         job.tries = self.tries.saturating_add(1);

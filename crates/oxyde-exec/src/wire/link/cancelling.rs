@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use crate::engine::{Completion, TxStatus};
 use crate::error::{ErrorKind, ExecError};
-use crate::postgres::link::active::{Active, Sent, Urgency};
-use crate::postgres::link::requests::unsent;
-use crate::postgres::link::{GOODBYE, Inner, Link, Stage};
-use crate::postgres::session::Session;
+use crate::wire::link::active::{Active, Sent, Urgency};
+use crate::wire::link::requests::unsent;
+use crate::wire::link::{GOODBYE, Inner, Link, Stage};
+use crate::wire::session::Cancel;
 
 pub(super) struct Cancelling {
     /// Past it the connection is given up.
@@ -62,7 +62,7 @@ impl Cancelling {
 impl Link {
     /// Cancels the statement that the server works on, if that is what its caller wants.
     pub(super) fn stop_head(self: &Arc<Self>) {
-        let (packet, deadline) = {
+        let (request, deadline) = {
             let mut inner = self.lock();
             if !matches!(inner.stage, Stage::Ready) || inner.cancelling.is_some() {
                 return;
@@ -75,16 +75,12 @@ impl Link {
             if !wanted {
                 return;
             }
-            let Some(packet) = inner
-                .session
-                .as_ref()
-                .and_then(|session| session.cancel_packet())
-            else {
+            let Some(request) = inner.cancel_request() else {
                 return;
             };
             // Whatever is still to be sent belongs to the statement that is to be stopped, or follows it.
             inner.holding = false;
-            let budget = self.shared.config.drain_budget;
+            let budget = self.shared.rules.drain_budget;
             let budget = if inner.hurry {
                 budget.min(GOODBYE)
             } else {
@@ -97,16 +93,16 @@ impl Link {
                 progress: Progress::Sent,
                 held: None,
             });
-            (packet, deadline)
+            (request, deadline)
         };
         self.shared.alarm(self.loop_id, deadline);
         self.flush();
-        self.shared.driver.cancel(self, packet);
+        self.shared.driver.cancel(self, request);
     }
 
     /// The statement still runs although the server has had time to act.
     pub(super) fn cancel_again(self: &Arc<Self>) {
-        let packet = {
+        let request = {
             let mut inner = self.lock();
             if !matches!(inner.stage, Stage::Ready) {
                 return;
@@ -118,10 +114,10 @@ impl Link {
                 }
                 _ => return,
             }
-            inner.session.as_ref().and_then(Session::cancel_packet)
+            inner.cancel_request()
         };
-        if let Some(packet) = packet {
-            self.shared.driver.cancel(self, packet);
+        if let Some(request) = request {
+            self.shared.driver.cancel(self, request);
         }
     }
 
@@ -213,6 +209,10 @@ impl Inner {
         self.jobs.is_empty() && self.cancelling.is_none()
     }
 
+    fn cancel_request(&self) -> Option<Cancel> {
+        self.session.as_ref()?.cancel()
+    }
+
     /// Whether it is time to ask the server once more; answers that once.
     pub(super) fn cancels_again(&mut self, now: Instant) -> bool {
         match &mut self.cancelling {
@@ -239,7 +239,7 @@ impl Inner {
             },
             Progress::Noted => {
                 cancelling.progress = Progress::Settling;
-                match self.session.as_mut().map(Session::sync) {
+                match self.session.as_mut().map(|session| session.sync()) {
                     Some(Ok(_)) => {
                         self.jobs.push_back(Active::round_trip(Sent::Settle, None));
                         Settled::Waiting
