@@ -63,12 +63,12 @@ def sessions(name: str) -> list[tuple[str | None, ...]]:
     )
 
 
-def transactions(name: str) -> list[tuple[str | None, ...]]:
-    """The transactions that others have open in a database: thread, since when, statement."""
+def busy(name: str) -> list[tuple[str | None, ...]]:
+    """Those of them that have a transaction open or are at work."""
     return observer(name).query(
-        "SELECT trx_mysql_thread_id, trx_started, trx_query FROM information_schema.innodb_trx "
-        "JOIN information_schema.processlist ON id = trx_mysql_thread_id "
-        "WHERE db = database() AND id <> connection_id()"
+        "SELECT id, command, info, trx_state FROM information_schema.processlist "
+        "LEFT JOIN information_schema.innodb_trx ON trx_mysql_thread_id = id "
+        "WHERE db = database() AND id <> connection_id() AND (command <> 'Sleep' OR trx_id IS NOT NULL)"
     )
 
 
