@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use oxyde_exec::postgres::taint;
-use oxyde_exec::query::{Encoded, Params, Query, RowReader};
+use oxyde_exec::query::{Encoded, Params, Query};
 use oxyde_exec::{
     Begin, BeginMode, CancelFlag, Cells, Inline, Isolation, Job, LoopId, Outcome, Returning, Sink,
     Work,
@@ -26,7 +26,6 @@ use crate::bulk::{self, Fill, Uniform};
 use crate::cache::{PlanCache, Statement, Texts, Wire};
 use crate::completion::{Hub, lock};
 use crate::config::{self, Waits};
-use crate::contract::Notation;
 use crate::copying::Copy;
 use crate::deadlines::Limit;
 use crate::errors;
@@ -37,8 +36,9 @@ use crate::hydrate;
 use crate::lease::Lease;
 use crate::lifecycle;
 use crate::loader::Loader;
+use crate::parts::Parts;
 use crate::pending::{Pending, Stop};
-use crate::reader::Reader;
+use crate::reader::{self, RowsInto};
 use crate::scope::{self, Kind};
 use crate::server;
 use crate::show;
@@ -74,10 +74,6 @@ struct Call<'a, 'py> {
     fill: Option<Fill>,
     lease: Option<&'a Bound<'py, Lease>>,
     timeout: Option<Duration>,
-}
-
-fn boxed(reader: Reader) -> Box<dyn RowReader> {
-    Box::new(reader)
 }
 
 thread_local! {
@@ -200,17 +196,25 @@ impl Database {
         let sql = Arc::clone(&statement.sql);
         let flag = Arc::new(CancelFlag::new());
         let loader = call.loader.filter(|_| statement.plan.returns_rows);
+        let told = call.loader.filter(|_| statement.plan.told_key);
         let (rows, finish) = match (call.fill, loader) {
-            (None, None) => (None, Finish::Affected(sql)),
+            (None, None) => match told {
+                Some(loader) => (None, Finish::Told(loader.clone().unbind(), sql)),
+                None => (None, Finish::Affected(sql)),
+            },
             (None, Some(loader)) => {
-                let (reader, collected) = Reader::rows(py, loader.clone().unbind(), &flag);
-                (Some(boxed(reader)), Finish::Collected(collected, sql))
+                let into = RowsInto::Loader(loader.clone().unbind());
+                let (reader, collected) =
+                    reader::reader(py, self.server_or_oldest().dialect, into, &flag);
+                (Some(reader), Finish::Collected(collected, sql))
             }
             (Some(fill), None) => (None, Finish::Filled(fill, sql)),
             (Some(fill), Some(loader)) => {
-                let (reader, collected) = Reader::values(py, loader.clone().unbind(), &flag);
+                let into = RowsInto::Values(loader.clone().unbind());
+                let (reader, collected) =
+                    reader::reader(py, self.server_or_oldest().dialect, into, &flag);
                 let finish = Finish::FilledFrom(fill, collected, sql);
-                (Some(boxed(reader)), finish)
+                (Some(reader), finish)
             }
         };
         let work = Work::Query(Box::new(Query {
@@ -236,14 +240,16 @@ impl Database {
         }
         let statement = self.texts.get(sql);
         let flag = Arc::new(CancelFlag::new());
-        let (reader, collected) = Reader::dicts(py, &flag);
-        let encoder = collected.encoder(params.to_tuple()?.unbind());
+        let into = RowsInto::Dicts(Vec::new());
+        let (reader, collected) = reader::reader(py, self.server_or_oldest().dialect, into, &flag);
+        let encoder =
+            collected.encoder(self.server_or_oldest().dialect, params.to_tuple()?.unbind());
         let sql = Arc::clone(&statement.sql);
         let work = Work::Query(Box::new(Query {
             taints: taint::taints(&sql),
             statement,
             params: Params::AfterDescribe(encoder),
-            rows: Some(boxed(reader)),
+            rows: Some(reader),
             pure_read: false,
         }));
         let finish = Finish::Collected(collected, sql);
@@ -326,6 +332,10 @@ impl Database {
                 Dialect::Postgres,
                 false,
             ),
+            "mysql" | "mariadb" => {
+                let asked = Dialect::parse(&backend).unwrap_or(Dialect::Mysql);
+                (config::mysql(name, config, settings)?, asked, false)
+            }
             other => {
                 return Err(PyValueError::new_err(format!(
                     "this build has no engine for {other}"
@@ -355,6 +365,13 @@ impl Database {
     fn version(&self) -> Option<(u32, u32, u32)> {
         let server = *lock(&self.server);
         server.map(|oxyde_sql::Target { version, .. }| (version.0, version.1, version.2))
+    }
+
+    /// Whether INSERT and UPDATE can give back rows here.
+    #[getter]
+    fn returning(&self) -> (bool, bool) {
+        let features = oxyde_sql::Features::of(self.server_or_oldest());
+        (features.insert_returning, features.update_returning)
     }
 
     /// The statements that create, on this very server, what a schema document (JSON) describes.
@@ -537,6 +554,84 @@ impl Database {
         self.start(py, work, finish, lease, timeout)
     }
 
+    /// Makes rows ready for INSERTs of many rows each, with what `run_bulk` takes; None if the rows do not all have the
+    /// same fields and should, or where `run_bulk` does it.
+    ///
+    /// `run_part` runs one; all are to be one transaction. Then `Parts.result()` answers what `run_bulk` does.
+    #[pyo3(signature = (shape, rows, fields, converters, loader=None, params=None, fill=None))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the Python signature of the contract"
+    )]
+    fn prepare_parts(
+        &self,
+        py: Python<'_>,
+        shape: &Bound<'_, PyTuple>,
+        rows: &Bound<'_, PyList>,
+        fields: &Bound<'_, PyTuple>,
+        converters: &Bound<'_, PyTuple>,
+        loader: Option<&Bound<'_, Loader>>,
+        params: Option<&Bound<'_, PyTuple>>,
+        fill: Option<FillArguments<'_>>,
+    ) -> PyResult<Option<Parts>> {
+        let _stay = lifecycle::stay(py);
+        let server = self.server_or_oldest();
+        let statement = self.plans.get(shape, server)?;
+        let statement = statement.get();
+        let Some(many) = &statement.many else {
+            return Ok(None);
+        };
+        let wanted = statement.plan.returns_rows || statement.plan.told_key;
+        let loader = loader.filter(|_| wanted);
+        let (uniform, fill) = filling(statement, rows, fields, loader, fill)?;
+        let given = bulk::Rows {
+            statement,
+            rows,
+            fields,
+            converters,
+            params,
+            uniform: uniform.as_ref(),
+        };
+        let step = i64::try_from(server.mysql.key_step).unwrap_or(1);
+        let told = statement.plan.told_key.then_some(step);
+        let loader = loader.map(|loader| loader.clone().unbind());
+        let encoded = given.encode_parts(&server)?;
+        Ok(encoded.map(|encoded| Parts::new(many, encoded, told, loader, fill)))
+    }
+
+    /// Runs one part of a bulk insert.
+    #[pyo3(signature = (parts, index, lease=None, timeout=None))]
+    fn run_part(
+        &self,
+        parts: &Bound<'_, Parts>,
+        index: usize,
+        lease: Option<&Bound<'_, Lease>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = parts.py();
+        let _stay = lifecycle::stay(py);
+        let timeout = timeout.map(config::seconds).transpose()?;
+        let this = parts.get();
+        let flag = Arc::new(CancelFlag::new());
+        let mut query = this.query(py, index)?;
+        if let Some(loader) = this.loader.as_ref().filter(|_| this.returns_rows()) {
+            let loader = loader.clone_ref(py);
+            let into = if this.fills() {
+                RowsInto::Values(loader)
+            } else {
+                RowsInto::Loader(loader)
+            };
+            let dialect = self.server_or_oldest().dialect;
+            let (reader, collected) = reader::reader(py, dialect, into, &flag);
+            query.rows = Some(reader);
+            this.read(index, collected);
+        }
+        let sql = Arc::clone(&query.statement.sql);
+        let finish = Finish::Part(parts.clone().unbind(), index, sql);
+        let work = Work::Query(Box::new(query));
+        self.start_with(py, flag, work, finish, lease, timeout)
+    }
+
     /// Makes rows ready for COPY, with what `run_bulk` takes; None where that is not the faster way.
     ///
     /// Then `fetch_keys` tells whether the table is for COPY, and `copy` stores the rows.
@@ -645,7 +740,7 @@ impl Database {
                 Target {
                     label: &label,
                     stored: false,
-                    notation: Notation::Plain,
+                    declared: None,
                 },
                 &mut cells,
             )?;
@@ -740,7 +835,7 @@ fn filling<'py>(
     let fill = Fill {
         instances: rows.clone().unbind(),
         loader: loader
-            .filter(|_| statement.plan.returns_rows)
+            .filter(|_| statement.plan.returns_rows || statement.plan.told_key)
             .map(|loader| loader.clone().unbind()),
         state: state.unbind(),
         state_slot: state_slot.unbind(),

@@ -26,6 +26,7 @@ mod layout;
 mod lease;
 mod lifecycle;
 mod loader;
+mod parts;
 mod pending;
 mod queue;
 mod reader;
@@ -52,6 +53,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<database::Database>()?;
     module.add_class::<lease::Lease>()?;
     module.add_class::<loader::Loader>()?;
+    module.add_class::<parts::Parts>()?;
     module.add_class::<pending::Pending>()?;
     module.add_function(wrap_pyfunction!(tables::register_table, module)?)?;
     module.add_function(wrap_pyfunction!(tables::forget_table, module)?)?;
@@ -60,3 +62,5 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(show::drop_ddl, module)?)?;
     lifecycle::register(module)
 }
+#[cfg(test)]
+mod scratch;

@@ -38,5 +38,5 @@ pub use features::Features;
 pub use plan::{
     BindSlot, BulkForm, CompileError, CopyForm, Plan, ResultColumn, StatementKind, Transform,
 };
-pub use target::{CaseMapping, Target};
+pub use target::{CaseMapping, MysqlSettings, Target};
 pub use types::{EnumType, SqlType, TypeTagError};

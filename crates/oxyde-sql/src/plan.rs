@@ -26,6 +26,9 @@ pub struct Plan {
     /// numbers in the order of the rows. The rows come back in that order, too,
     /// which no manual promises: values that do not ascend say that they did not.
     pub numbered: Option<usize>,
+    /// The one column that is asked for is the key that the server numbers, and
+    /// the server tells it without a row: the first of the statement's.
+    pub told_key: bool,
     /// For a bulk insert: another way for many rows, if there is one.
     pub copy: Option<CopyForm>,
 }

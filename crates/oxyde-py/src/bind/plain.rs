@@ -10,8 +10,6 @@ use super::{
     Target, array, boolean, bytes, date, decimal, duration, float, integer, json, text, time,
     timestamp, uuid,
 };
-use crate::contract::Notation;
-use crate::layout::Stamp;
 
 pub fn postgres(
     value: &Bound<'_, PyAny>,
@@ -43,9 +41,9 @@ pub fn postgres(
         SqlType::Decimal { precision, scale } => {
             decimal::checked(value, *precision, *scale, target)?
         }
-        SqlType::Timestamp => moment(&timestamp::utc(value, false, target)?),
+        SqlType::Timestamp => timestamp::text(&timestamp::utc(value, false, target)?),
         // The zone is written: the server reads a timestamptz without one in the session's zone.
-        SqlType::TimestampTz => moment(&timestamp::utc(value, true, target)?) + "+00",
+        SqlType::TimestampTz => timestamp::text(&timestamp::utc(value, true, target)?) + "+00",
         SqlType::Date => {
             let mut text = String::new();
             timestamp::write_date(&mut text, &date::checked(value, target)?);
@@ -66,7 +64,7 @@ pub fn postgres(
             }
             return Ok(());
         }
-        SqlType::Json if target.notation == Notation::Other => {
+        SqlType::Json if target.declared.is_some_and(|ty| !ty.holds_documents()) => {
             json::bare(json::checked(value, target)?).into_owned()
         }
         SqlType::Json => {
@@ -103,12 +101,4 @@ pub fn number(number: f64) -> String {
     } else {
         format!("{number:?}")
     }
-}
-
-fn moment(stamp: &Stamp) -> String {
-    let mut text = String::with_capacity(29);
-    timestamp::write_date(&mut text, stamp);
-    text.push(' ');
-    timestamp::write_time(&mut text, stamp);
-    text
 }

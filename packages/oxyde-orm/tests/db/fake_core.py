@@ -221,6 +221,8 @@ class Lease:
 class Database:
     server: Server
 
+    returning = (True, True)
+
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
         self.backend = config["backend"]
