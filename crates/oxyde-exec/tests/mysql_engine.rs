@@ -1009,3 +1009,21 @@ fn many_rows_arrive_in_order() {
     }
     close(&db);
 }
+
+#[test]
+#[ignore = "needs a server: nox -s tests-mysql"]
+fn roles_are_not_inherited() {
+    let home = Home::new("roles");
+    let db = home.one();
+    let role = format!("oxyde_role_{}", std::process::id());
+    script(&home.outside, &[&format!("CREATE ROLE {role}")]);
+    let user = one(&db, "SELECT CURRENT_USER()").replace('@', "'@'");
+    let grant = format!("GRANT {role} TO '{user}'");
+    let _ = write(&db, &grant);
+    let before = one(&db, "SELECT COALESCE(CURRENT_ROLE(), 'none')");
+    write(&db, &format!("SET ROLE {role}")).unwrap();
+    let after = one(&db, "SELECT COALESCE(CURRENT_ROLE(), 'none')");
+    script(&home.outside, &[&format!("DROP ROLE {role}")]);
+    assert_eq!(after, before);
+    close(&db);
+}

@@ -206,6 +206,10 @@ impl Active {
         match self.cancel.reason() {
             Some(reason) if self.stopped => cancelled(reason),
             _ => {
+                // By somebody else: the caller is still there.
+                if self.stopped && error.kind == ErrorKind::Cancelled {
+                    error.kind = ErrorKind::Operational;
+                }
                 if error.is_stale_plan() {
                     error.retryable = true;
                 }
