@@ -347,7 +347,8 @@ fn steps_out_of_turn_end_the_login() {
     let short = [&[0xfe], NATIVE.as_bytes(), &[0], &NONCE[..19]].concat();
     let endless = [&[0xfe], NATIVE.as_bytes()].concat();
     // What came before, and what does not follow.
-    let cases: &[(&str, &[&[u8]], &[u8])] = &[
+    type Case<'a> = (&'a str, &'a [&'a [u8]], &'a [u8]);
+    let cases: &[Case<'_>] = &[
         (NATIVE, &[&switch], &switch),
         (NATIVE, &[], KNOWN),
         (NATIVE, &[], UNKNOWN),
