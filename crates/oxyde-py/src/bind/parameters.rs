@@ -64,7 +64,8 @@ impl Parameters {
     }
 
     /// How many there are.
-    pub fn count(&self) -> usize {
+    #[cfg(test)]
+    fn count(&self) -> usize {
         self.count
     }
 
