@@ -9,7 +9,7 @@ mod parse;
 mod quick;
 mod rows;
 #[cfg(test)]
-pub mod tests;
+mod tests;
 mod value;
 
 use oxyde_exec::query::{Column, Malformed, RawRows};
