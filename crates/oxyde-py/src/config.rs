@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use oxyde_exec::dispatch::Parts;
 use oxyde_exec::engine::Engine;
+use oxyde_exec::mysql::config::{MysqlConfig, Settings};
 use oxyde_exec::pool::PoolConfig;
 use oxyde_exec::postgres::config::{Pooler, PostgresConfig};
 use oxyde_exec::wire::driver::Driver;
-use oxyde_exec::{Database, SqliteConfig, postgres};
+use oxyde_exec::{Database, SqliteConfig, mysql, postgres};
+use oxyde_sql::{Dialect, Target};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -171,9 +173,56 @@ pub fn postgres(
         drain_budget: DRAIN,
         on_connect: get(settings, "on_connect", Vec::<String>::new())?,
         test_before_acquire: get(settings, "test_before_acquire", false)?,
-        facts: oxyde_sql::Target::facts_query(oxyde_sql::Dialect::Postgres).unwrap_or("SELECT"),
+        facts: Target::facts_query(Dialect::Postgres).unwrap_or("SELECT"),
     };
     Ok(database(name, connector, pool, move |driver| {
         postgres::engine(engine_config.clone(), driver)
     }))
+}
+
+pub fn mysql(
+    name: String,
+    config: &Bound<'_, PyDict>,
+    settings: &Bound<'_, PyDict>,
+) -> PyResult<Arc<Database>> {
+    let connector = connector(config)?;
+    let pool = pool(settings)?;
+    let session = |dialect| Target::session_sql(dialect).unwrap_or_default();
+    let engine_config = MysqlConfig {
+        name: name.clone(),
+        database: connector.getattr("database")?.extract()?,
+        user: connector.getattr("user")?.extract()?,
+        application_name: None,
+        pool: pool.clone(),
+        statement_cache: STATEMENTS,
+        lock_timeout: duration(settings, "lock_timeout")?,
+        commit_timeout: duration(settings, "commit_timeout")?,
+        drain_budget: DRAIN,
+        on_connect: collation(settings)?
+            .into_iter()
+            .chain(get(settings, "on_connect", Vec::<String>::new())?)
+            .collect(),
+        test_before_acquire: get(settings, "test_before_acquire", false)?,
+        facts: Target::facts_query(Dialect::Mysql).unwrap_or("SELECT VERSION(), ''"),
+        settings: Settings {
+            mysql: session(Dialect::Mysql),
+            mariadb: session(Dialect::MariaDb),
+        },
+    };
+    Ok(database(name, connector, pool, move |driver| {
+        mysql::engine(engine_config.clone(), driver)
+    }))
+}
+
+/// What the user wants texts to be compared by that come from no column. (The character set is not for a user to say.)
+fn collation(settings: &Bound<'_, PyDict>) -> PyResult<Option<String>> {
+    let name: Option<String> = get(settings, "mysql_collation", None)?;
+    match name {
+        Some(name) if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => {
+            Err(PyValueError::new_err(
+                "mysql_collation must be a name of letters, digits and underscores",
+            ))
+        }
+        name => Ok(name.map(|name| format!("SET NAMES utf8mb4 COLLATE {name}"))),
+    }
 }

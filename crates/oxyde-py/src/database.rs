@@ -332,6 +332,10 @@ impl Database {
                 Dialect::Postgres,
                 false,
             ),
+            "mysql" | "mariadb" => {
+                let asked = Dialect::parse(&backend).unwrap_or(Dialect::Mysql);
+                (config::mysql(name, config, settings)?, asked, false)
+            }
             other => {
                 return Err(PyValueError::new_err(format!(
                     "this build has no engine for {other}"

@@ -128,8 +128,15 @@ proptest! {
         for sql in drop_statements(&doc, (Dialect::Sqlite, version)).unwrap() {
             connection.execute_batch(&sql).unwrap();
         }
+        let padded = columns.iter().chain([&table]).any(|name| name.ends_with(' '));
         for dialect in Dialect::ALL {
-            create_statements(&doc, (*dialect, dialect.oldest())).unwrap();
+            let made = create_statements(&doc, (*dialect, dialect.oldest()));
+            if padded && matches!(dialect, Dialect::Mysql | Dialect::MariaDb) {
+                let refused = matches!(made, Err(CompileError::NotSupported { .. }));
+                prop_assert!(refused, "{made:?}");
+            } else {
+                made.unwrap();
+            }
         }
     }
 

@@ -12,6 +12,8 @@ use crate::query::Malformed;
 pub(super) const UNPREPARABLE: u16 = 1295;
 /// The server does not know the number of a prepared statement.
 pub(super) const UNKNOWN_STATEMENT: u16 = 1243;
+/// The server has not read a command to its end, because that is longer than max_allowed_packet.
+pub(super) const TOO_LONG: u16 = 1153;
 /// KILL QUERY.
 pub(super) const INTERRUPTED: u16 = 1317;
 
@@ -65,7 +67,7 @@ impl Report {
 
 fn hint(number: u16) -> Option<&'static str> {
     match number {
-        1153 => Some("raise max_allowed_packet on the server, or send less at once"),
+        TOO_LONG => Some("raise max_allowed_packet on the server, or send less at once"),
         1461 => Some(
             "raise max_prepared_stmt_count on the server, or keep fewer statements prepared per connection",
         ),

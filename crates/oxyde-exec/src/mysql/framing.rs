@@ -78,7 +78,12 @@ impl Session {
         if self.finished.is_some() {
             return Ok(self.done());
         }
+        let said = self.out.len();
         let event = self.advance(data);
+        if matches!(self.phase, Phase::Terminated) {
+            // Nothing follows a goodbye.
+            self.out.truncate(said);
+        }
         if let Err(Fatal(error)) = &event {
             self.dead = Some(error.clone());
             self.partial = Partial::default();
@@ -176,15 +181,14 @@ impl Session {
         let (limit, expected) = match (&self.phase, head) {
             (Phase::Created, _) => return Err(self.violation(Malformed("an unasked word"))),
             (Phase::Login(login), _) => (LOGIN_PACKET, Some(login.number)),
-            (_, Some(flight)) if flight.step == Step::Rows => {
-                let held = self.partial.bytes.len().saturating_sub(HEADER);
-                (limits.max_row.saturating_sub(held), Some(flight.number))
-            }
+            (_, Some(flight)) if flight.step == Step::Rows => (limits.max_row, Some(flight.number)),
             (_, Some(flight)) => (limits.max_packet, Some(flight.number)),
             // A server that closes the connection may say why.
             (_, None) => (limits.max_packet, None),
         };
-        if length > limit {
+        // What this packet continues.
+        let held = self.partial.bytes.len().saturating_sub(HEADER);
+        if length > limit.saturating_sub(held) {
             return Err(self.violation(Malformed("a packet of an impossible length")));
         }
         Ok(expected.is_some_and(|expected| expected != number))
@@ -213,6 +217,7 @@ impl Session {
     fn rows<'a>(&mut self, bytes: &'a [u8]) -> Result<(&'a [u8], usize), Fatal> {
         let mut used = 0_usize;
         let mut count = 0_usize;
+        let longest = self.config.limits.max_row;
         if let Some(flight) = self.requests.front_mut() {
             let shortest = flight.shortest_row();
             let mut rest = bytes;
@@ -220,7 +225,7 @@ impl Session {
                 let (length, _) = read(&[*a, *b, *c, *number]);
                 if *number != flight.number
                     || length == FULL
-                    || length < shortest
+                    || !(shortest..=longest).contains(&length)
                     || !starts_row(flight.binary, *first, length)
                 {
                     break;

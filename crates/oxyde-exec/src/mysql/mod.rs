@@ -1,6 +1,7 @@
 //! MySQL and MariaDB over their own wire protocol.
 //!
 //! ```text
+//! server   what MySQL and MariaDB want of their links (see `wire`), taint
 //! seam     the session as links know it
 //! session  the protocol, no I/O:
 //!
@@ -12,6 +13,7 @@
 
 mod auth;
 mod backend;
+pub mod config;
 mod ed25519;
 mod errors;
 mod flight;
@@ -23,6 +25,10 @@ mod requests;
 pub mod rows;
 mod rsa;
 mod seam;
+mod server;
 pub mod session;
 mod statements;
+pub mod taint;
 pub mod words;
+
+pub use server::engine;

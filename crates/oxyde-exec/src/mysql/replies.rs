@@ -363,6 +363,9 @@ impl Session {
             if self.requests.is_empty() {
                 error.kind = ErrorKind::ConnectionLost;
                 error.outcome = Effect::NotApplied;
+            } else if number != errors::TOO_LONG {
+                error.kind = ErrorKind::ConnectionLost;
+                error.outcome = Effect::Unknown;
             }
             return Err(Fatal(error).into());
         };
@@ -375,8 +378,16 @@ impl Session {
             if number != errors::INTERRUPTED || flight.pings == 0 {
                 return Err(Fatal(error).into());
             }
-            self.ping();
-            return Ok(None);
+            if alone {
+                self.ping();
+                return Ok(None);
+            }
+            // Another ping would come behind the requests of the meantime, whose answers tell as much.
+            flight.step = Step::Over;
+            let request = flight.request;
+            let error = flight.error.take();
+            self.finished = Some(TxStatus::Unknown);
+            return Ok(error.map(|error| Event::Failed(request, error)));
         }
         let mut prepares = false;
         if let Some(preparing) = flight.preparing.take() {

@@ -89,7 +89,8 @@ impl Session {
     /// Runs what was described. After an error `end_described` is still to be called.
     pub fn execute_described(&mut self, params: &Encoded) -> Result<(), ExecError> {
         frontend::params_fit(params, self.longest)?;
-        let flight = self.requests.back_mut();
+        let open = matches!(self.phase, Phase::Open);
+        let flight = self.requests.back_mut().filter(|_| open);
         let Some(flight) = flight.filter(|flight| flight.step == Step::Paused) else {
             return Err(ExecError::new(ErrorKind::Internal, "nothing was described"));
         };
@@ -120,7 +121,8 @@ impl Session {
 
     /// Ends a described request without running it; `Done` follows. Without a described request nothing happens.
     pub fn end_described(&mut self) {
-        let flight = self.requests.back_mut();
+        let open = matches!(self.phase, Phase::Open);
+        let flight = self.requests.back_mut().filter(|_| open);
         if let Some(flight) = flight.filter(|flight| flight.step == Step::Paused) {
             if let Some(preparing) = flight.preparing.take()
                 && let (Some(id), false) = (preparing.id, preparing.kept)

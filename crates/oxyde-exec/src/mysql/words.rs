@@ -38,6 +38,44 @@ impl Verb {
     }
 }
 
+/// Besides [`ROWS`]: what neither ends nor begins a transaction, or only ends one.
+const CALM: [&str; 4] = ["SET", "SAVEPOINT", "RELEASE", "DESC"];
+
+/// Whether a text may end the transaction that it is in and begin another one: all that the server's state of the
+/// transaction would not tell.
+pub(super) fn may_begin_anew(sql: &str) -> bool {
+    let Some((word, rest)) = next_word(sql) else {
+        return true;
+    };
+    let is = |known: &&str| known.eq_ignore_ascii_case(word);
+    if word.eq_ignore_ascii_case("ROLLBACK") {
+        // A savepoint set now would be gone with what is rolled back.
+        return !to_savepoint(rest);
+    }
+    if word.eq_ignore_ascii_case("SET") {
+        // MariaDB's SET STATEMENT … FOR …
+        let next = next_word(rest).map_or("", |(word, _)| word);
+        return next.eq_ignore_ascii_case("STATEMENT");
+    }
+    !(ROWS.iter().any(|known| is(known)) || CALM.iter().any(|known| is(known)))
+}
+
+const READS: [&str; 7] = [
+    "SELECT", "VALUES", "TABLE", "SHOW", "EXPLAIN", "DESCRIBE", "DO",
+];
+
+/// Whether a text only reads.
+pub(super) fn only_reads(sql: &str) -> bool {
+    let word = first_word(sql);
+    if word.eq_ignore_ascii_case("WITH") {
+        let lower = sql.to_ascii_lowercase();
+        return !["insert", "update", "delete", "replace"]
+            .iter()
+            .any(|writes| lower.contains(writes));
+    }
+    READS.iter().any(|known| known.eq_ignore_ascii_case(word))
+}
+
 /// ROLLBACK [WORK] TO …
 fn to_savepoint(rest: &str) -> bool {
     let to = |word: &str| word.eq_ignore_ascii_case("TO");
@@ -82,7 +120,7 @@ fn starts_comment(rest: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Verb, first_word};
+    use super::{Verb, first_word, may_begin_anew, only_reads};
 
     #[test]
     fn the_first_word_is_behind_comments_and_parentheses() {
@@ -104,6 +142,55 @@ mod tests {
             ("ÄSELECT", ""),
         ] {
             assert_eq!(first_word(sql), word, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_may_begin_another_transaction() {
+        for sql in [
+            "CALL p()",
+            "COMMIT AND CHAIN",
+            "rollback and chain",
+            "BEGIN",
+            "START TRANSACTION",
+            "SET STATEMENT max_statement_time = 1 FOR CALL p()",
+            "set /* a */ statement a = 1 for commit",
+            "EXECUTE IMMEDIATE 'COMMIT'",
+            "/*! COMMIT AND CHAIN */",
+            "CREATE TABLE t (a int)",
+            "",
+        ] {
+            assert!(may_begin_anew(sql), "{sql}");
+        }
+        for sql in [
+            "SELECT 1",
+            "-- a note\ninsert into t values (1)",
+            "WITH a AS (SELECT 1) DELETE FROM t",
+            "SET @a = 1",
+            "SAVEPOINT a",
+            "RELEASE SAVEPOINT a",
+            "ROLLBACK TO a",
+        ] {
+            assert!(!may_begin_anew(sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_only_reads() {
+        for sql in [
+            "select sleep(1)",
+            "(SELECT 1)",
+            "with a as (select 1) select * from a",
+        ] {
+            assert!(only_reads(sql), "{sql}");
+        }
+        for sql in [
+            "with a as (select 1) update t set b = 1",
+            "INSERT INTO t SELECT 1",
+            "CALL p()",
+            "/*! SELECT 1 */",
+        ] {
+            assert!(!only_reads(sql), "{sql}");
         }
     }
 

@@ -9,10 +9,11 @@ use crate::error::{ErrorKind, ExecError};
 use crate::postgres::config::{Pooler, PostgresConfig};
 use crate::postgres::session::Session;
 use crate::postgres::{frontend, taint};
+use crate::query::RawRows;
 use crate::wire::driver::Driver;
 use crate::wire::engine::WireEngine;
 use crate::wire::link::Attributes;
-use crate::wire::server::{Facts, Plan, Rules, Server, Verdict};
+use crate::wire::server::{Facts, Peer, Plan, Rules, Server, Verdict};
 use crate::wire::session as wire;
 
 /// The oldest server that is supported.
@@ -52,8 +53,16 @@ impl Server for Postgres {
         Box::new(Session::new(self.config.session()))
     }
 
-    fn questions(&self) -> VecDeque<String> {
-        VecDeque::from([format!("{QUESTIONS};\n{}", self.config.facts)])
+    fn questions(&self) -> Vec<String> {
+        vec![format!("{QUESTIONS};\n{}", self.config.facts)]
+    }
+
+    fn texts(&self, rows: RawRows<'_>) -> Vec<Option<String>> {
+        let rows = rows.iter().flatten();
+        let fields = rows.flat_map(|row| row.fields().flatten());
+        fields
+            .map(|field| field.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+            .collect()
     }
 
     fn judge(
@@ -85,12 +94,15 @@ impl Server for Postgres {
                 version: version.to_owned(),
                 names: names.map(str::to_owned).collect(),
             },
-            pooled,
+            peer: Peer {
+                pooled,
+                ..Peer::default()
+            },
         })
     }
 
-    fn settings(&self, pooled: bool) -> VecDeque<String> {
-        self.config.settings(pooled)
+    fn settings(&self, peer: &Peer) -> VecDeque<String> {
+        self.config.settings(peer.pooled)
     }
 
     fn refusal(&self, facts: &Facts) -> Option<ExecError> {
@@ -105,12 +117,9 @@ impl Server for Postgres {
         })
     }
 
-    fn begin(&self, begin: Begin, pooled: bool) -> Result<Plan, ExecError> {
-        Ok(Plan::one(begin_sql(
-            begin,
-            pooled,
-            self.config.lock_timeout,
-        )))
+    fn begin(&self, begin: Begin, peer: &Peer) -> Result<Plan, ExecError> {
+        let lock_timeout = self.config.lock_timeout;
+        Ok(Plan::one(begin_sql(begin, peer.pooled, lock_timeout)))
     }
 
     /// All or none: the statements of one simple query are one transaction unless they say otherwise.
@@ -124,8 +133,8 @@ impl Server for Postgres {
         Plan::one(sql)
     }
 
-    fn reset(&self, pooled: bool) -> Plan {
-        Plan::one(self.config.session_sql(RESET, pooled))
+    fn reset(&self, peer: &Peer) -> Result<Plan, ExecError> {
+        Ok(Plan::one(self.config.session_sql(RESET, peer.pooled)))
     }
 
     fn taints(&self, sql: &str) -> bool {

@@ -144,7 +144,7 @@ impl Engine for WireEngine {
             let rooms = links
                 .values()
                 .filter(|link| link.loop_id == loop_id)
-                .filter_map(|link| Some((link.followers()?, link)));
+                .filter_map(|link| Some((link.followers(&job)?, link)));
             rooms
                 .min_by_key(|(followers, _)| *followers)
                 .map(|(_, link)| Arc::clone(link))

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::engine::Begin;
 use crate::error::ExecError;
+use crate::query::RawRows;
 use crate::wire::link::Attributes;
 use crate::wire::session::Session;
 
@@ -18,8 +19,11 @@ pub trait Server: Send + Sync {
     /// The protocol of a new connection.
     fn session(&self) -> Box<dyn Session>;
 
-    /// What a new connection is asked after the login.
-    fn questions(&self) -> VecDeque<String>;
+    /// What a new connection is asked after the login, all at once.
+    fn questions(&self) -> Vec<String>;
+
+    /// The values of rows that answer a text.
+    fn texts(&self, rows: RawRows<'_>) -> Vec<Option<String>>;
 
     /// What to make of the answers: the values of all rows, one behind the other.
     fn judge(
@@ -28,18 +32,41 @@ pub trait Server: Send + Sync {
         answers: &[Option<String>],
     ) -> Result<Verdict, ExecError>;
 
+    /// What tells, as the only value, which of several servers at one address has answered; `None`: that does not
+    /// matter.
+    fn place(&self) -> Option<String> {
+        None
+    }
+
     /// What every new connection runs, in this order.
-    fn settings(&self, pooled: bool) -> VecDeque<String>;
+    fn settings(&self, peer: &Peer) -> VecDeque<String>;
 
     /// Why a server like this one cannot be worked with.
     fn refusal(&self, facts: &Facts) -> Option<ExecError>;
 
-    fn begin(&self, begin: Begin, pooled: bool) -> Result<Plan, ExecError>;
+    fn begin(&self, begin: Begin, peer: &Peer) -> Result<Plan, ExecError>;
 
     fn script(&self, statements: Vec<String>) -> Plan;
 
-    /// Puts a connection whose state raw SQL may have changed back to the settings of the database.
-    fn reset(&self, pooled: bool) -> Plan;
+    /// Puts a connection whose state raw SQL may have changed back to the settings of the database. An error: that
+    /// cannot be done.
+    fn reset(&self, peer: &Peer) -> Result<Plan, ExecError>;
+
+    /// What ends the cancelling of a statement: nothing that was to stop it can hit anything behind this.
+    fn settling(&self) -> Plain {
+        Plain::Sync
+    }
+
+    /// Whether `sql`, in a transaction, might end that and begin another one without anybody noticing, so that a
+    /// savepoint is put around it.
+    fn guards(&self, _sql: &str) -> bool {
+        false
+    }
+
+    /// Whether `sql` may look as if it had succeeded when it was stopped.
+    fn may_end_early(&self, _sql: &str) -> bool {
+        false
+    }
 
     /// Whether a session may be another one after `sql`.
     fn taints(&self, sql: &str) -> bool;
@@ -77,14 +104,25 @@ pub struct Facts {
 pub struct Verdict {
     pub attributes: Attributes,
     pub facts: Facts,
+    pub peer: Peer,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
     /// Another party decides which of the server's sessions serves us.
     pub pooled: bool,
+    pub is_mariadb: bool,
+    /// See [`Server::place`].
+    pub place: Option<String>,
 }
 
 /// One request without parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plain {
     Text(String),
+    /// [`Session::sync`].
+    Sync,
     /// [`Session::reset`].
     Reset,
 }
@@ -93,6 +131,7 @@ impl Plain {
     pub(super) fn submit(&self, session: &mut dyn Session) -> Result<(), ExecError> {
         match self {
             Self::Text(sql) => session.simple(sql),
+            Self::Sync => session.sync(),
             Self::Reset => session.reset(),
         }
         .map(drop)

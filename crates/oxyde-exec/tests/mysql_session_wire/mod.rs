@@ -1,7 +1,12 @@
 //! Events in a form that can be kept and compared, the packets of a server, and parameters.
 #![allow(dead_code)]
 
+pub mod exercise;
+pub mod scenarios;
+
 use std::sync::Arc;
+
+pub use exercise::{DEPRECATE_EOF, MARIADB, MYSQL, greeting};
 
 use oxyde_exec::mysql::rows::{Rows, TextFields};
 use oxyde_exec::mysql::session::{Event, Fatal, Limits, Line, Request, Session, SessionConfig};
@@ -235,27 +240,33 @@ pub fn packets(number: u8, payload: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Packets of one answer, which begins with number 1.
+/// Packets of one answer, which begins with number 1 unless its command took several packets.
+#[derive(Clone)]
 pub struct Answer {
     pub bytes: Vec<u8>,
     number: u8,
+    /// Lists end with EOF, because OK there was not agreed on.
+    eof: bool,
+    /// A result says whether its definitions follow.
+    cached: bool,
 }
-
-/// What both sides have agreed on; this is what MySQL has and we want.
-pub const MYSQL: u64 = 0x013e_a20f;
-/// MariaDB 10.6 and later.
-pub const MARIADB: u64 = (MYSQL & !1) | 1 << 36;
-pub const DEPRECATE_EOF: u64 = 1 << 24;
 
 pub const AUTOCOMMIT: u16 = 2;
 pub const IN_TRANSACTION: u16 = 3;
 pub const MORE_RESULTS: u16 = 8 | 2;
 
 impl Answer {
-    pub fn new() -> Self {
+    pub fn new(capabilities: u64) -> Self {
+        Self::behind(1, capabilities)
+    }
+
+    /// To a command that took so many packets.
+    pub fn behind(packets: u8, capabilities: u64) -> Self {
         Self {
             bytes: Vec::new(),
-            number: 1,
+            number: packets,
+            eof: capabilities & DEPRECATE_EOF == 0,
+            cached: capabilities & 1 == 0,
         }
     }
 
@@ -271,12 +282,16 @@ impl Answer {
         self.packet(&ok(0, affected, id, status))
     }
 
-    /// The end of rows for who has agreed on OK there.
+    /// The end of rows.
     pub fn end(self, status: u16) -> Self {
-        self.packet(&ok(0xfe, 0, 0, status))
+        if self.eof {
+            self.eof(status)
+        } else {
+            self.packet(&ok(0xfe, 0, 0, status))
+        }
     }
 
-    pub fn eof(self, status: u16) -> Self {
+    fn eof(self, status: u16) -> Self {
         self.packet(&[&[0xfe, 0, 0], &status.to_le_bytes()[..]].concat())
     }
 
@@ -284,34 +299,52 @@ impl Answer {
         self.packet(&error(number, message))
     }
 
+    /// How many columns a result has, and their definitions.
     pub fn columns(self, names: &[(&str, u8)]) -> Self {
-        let head = length_encoded(names.len());
-        names
-            .iter()
-            .fold(self.packet(&head), |answer, (name, kind)| {
-                answer.packet(&definition(name, *kind))
-            })
+        let follow: &[u8] = if self.cached { &[1] } else { &[] };
+        let head = [&length_encoded(names.len()), follow].concat();
+        self.packet(&head).definitions(names)
+    }
+
+    /// The same as the last time, so that nothing is said again if both sides have agreed on that.
+    pub fn known_columns(self, names: &[(&str, u8)]) -> Self {
+        if !self.cached {
+            return self.columns(names);
+        }
+        let head = [&length_encoded(names.len())[..], &[0]].concat();
+        let answer = self.packet(&head);
+        if answer.eof {
+            answer.eof(AUTOCOMMIT)
+        } else {
+            answer
+        }
+    }
+
+    fn definitions(self, names: &[(&str, u8)]) -> Self {
+        let mut answer = self;
+        for (name, kind) in names {
+            answer = answer.packet(&definition(name, *kind));
+        }
+        if answer.eof && !names.is_empty() {
+            answer.eof(AUTOCOMMIT)
+        } else {
+            answer
+        }
     }
 
     pub fn rows(self, rows: &[&[u8]]) -> Self {
         rows.iter().fold(self, |answer, row| answer.packet(row))
     }
 
-    /// A statement that was prepared, with one parameter for each of `parameters`.
+    /// A statement that was prepared.
     pub fn prepared(self, id: u32, parameters: u16, names: &[(&str, u8)]) -> Self {
         let mut head = vec![0];
         head.extend_from_slice(&id.to_le_bytes());
         head.extend_from_slice(&u16::try_from(names.len()).unwrap().to_le_bytes());
         head.extend_from_slice(&parameters.to_le_bytes());
         head.extend_from_slice(&[0, 0, 0]);
-        let mut answer = self.packet(&head);
-        for _ in 0..parameters {
-            answer = answer.packet(&definition("?", 0xfd));
-        }
-        for (name, kind) in names {
-            answer = answer.packet(&definition(name, *kind));
-        }
-        answer
+        let marks = vec![("?", 0xfd); usize::from(parameters)];
+        self.packet(&head).definitions(&marks).definitions(names)
     }
 }
 
@@ -372,35 +405,6 @@ pub fn binary(fields: &[Option<&[u8]>]) -> Vec<u8> {
         }
     }
     out
-}
-
-pub const NONCE: &[u8; 20] = b"12345678abcdefghijkl";
-
-/// What a server says first.
-pub fn greeting(capabilities: u64, plugin: &str) -> Vec<u8> {
-    let version: &[u8] = if capabilities & 1 == 0 {
-        b"5.5.5-10.11.6-MariaDB\0"
-    } else {
-        b"8.4.2\0"
-    };
-    let capabilities = capabilities.to_le_bytes();
-    [
-        &[10],
-        version,
-        &4711_u32.to_le_bytes(),
-        &NONCE[..8],
-        &[0],
-        &capabilities[..2],
-        &[255, 2, 0],
-        &capabilities[2..4],
-        &[21, 0, 0, 0, 0, 0, 0],
-        &capabilities[4..],
-        &NONCE[8..],
-        &[0],
-        plugin.as_bytes(),
-        &[0],
-    ]
-    .concat()
 }
 
 /// A session that the server has let in, its output empty.

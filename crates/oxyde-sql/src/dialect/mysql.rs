@@ -183,7 +183,11 @@ impl Spelling for Mysql {
         if orders(op) || !with.columns.into_iter().flatten().any(otherwise) {
             return Ok(binary(a, compare_oper(op), b));
         }
-        let exact = binary(a.clone(), compare_oper(op), self.collated(b.clone()));
+        let right = match with.columns {
+            [_, Some(column)] if otherwise(column) => self.unified(b.clone()),
+            _ => self.collated(b.clone()),
+        };
+        let exact = binary(a.clone(), compare_oper(op), right);
         // The column's own comparison first: it can use an index.
         match (op, with.columns) {
             (CompareOp::Eq, [Some(_), None] | [None, Some(_)]) => {
@@ -239,8 +243,8 @@ impl Spelling for Mysql {
             // Python's Decimal rounds towards zero, as the remainder does; DIV
             // would go through a 64-bit integer.
             (ArithOp::FloorDiv, Number::Decimal) => {
-                let whole = binary(a.clone(), BinOper::Sub, remainder(&a, &b));
-                binary(whole, BinOper::Div, self.divisor(b))
+                let whole = binary(a.clone(), BinOper::Sub, checked(&a, &b));
+                binary(whole, BinOper::Div, b)
             }
             (ArithOp::Mod, Number::Decimal) => checked(&a, &b),
             (ArithOp::FloorDiv, _) => {

@@ -156,6 +156,9 @@ class Core:
     def prepare_copy(self, shape: Any, *_: Any) -> None:
         hash(shape)
 
+    def prepare_parts(self, shape: Any, *_: Any) -> None:
+        hash(shape)
+
     def run_bulk(
         self,
         shape: Any,

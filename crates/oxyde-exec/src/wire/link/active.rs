@@ -40,6 +40,20 @@ pub(super) enum Sent {
     Probe,
 }
 
+/// How far a statement is that has a savepoint around it.
+pub(super) enum Guard {
+    /// The savepoint is being set.
+    Before,
+    /// The statement runs.
+    Inside,
+    /// The savepoint is being released; what the server said of the statement.
+    After {
+        error: Option<ExecError>,
+        stopped: bool,
+        tries: u8,
+    },
+}
+
 /// What is left of a job of several requests.
 #[derive(Default)]
 pub(super) struct Rest {
@@ -80,6 +94,7 @@ pub(super) struct Active {
     /// The error may come from a statement that was prepared before something changed.
     pub outdated: bool,
     pub outcome: Outcome,
+    pub guard: Option<Guard>,
     pub taints: bool,
     /// Rows were shown to the reader: it cannot be run again unnoticed.
     pub rows_seen: bool,
@@ -103,6 +118,7 @@ impl Active {
             stopped: false,
             outdated: false,
             outcome: Outcome::default(),
+            guard: None,
             taints: false,
             rows_seen: false,
             was_prepared: false,
@@ -123,6 +139,18 @@ impl Active {
                 query.statement.sql.to_ascii_lowercase().contains("chain")
             }
             _ => false,
+        }
+    }
+
+    /// Whether what the server says now is about the statement, not about the savepoint around it.
+    pub(super) fn is_at_work(&self) -> bool {
+        matches!(self.guard, None | Some(Guard::Inside))
+    }
+
+    pub(super) fn sql(&self) -> Option<&str> {
+        match &self.sent {
+            Sent::Query { query, .. } => Some(&query.statement.sql),
+            _ => None,
         }
     }
 
@@ -156,6 +184,9 @@ impl Active {
     /// The completion after the server's last word.
     pub(super) fn finish(mut self, tx: TxStatus, alive: bool) {
         self.cancel.unwatch();
+        // What was meant for this transaction may wait for the next one.
+        let half_begun = self.error.is_some()
+            && matches!(&self.sent, Sent::Begin(begin, _) if begin.isolation.is_some());
         let result = match self.error.take() {
             None => Ok(std::mem::take(&mut self.outcome)),
             Some(error) => Err(self.explain(error)),
@@ -165,7 +196,7 @@ impl Active {
                 result,
                 tx: if alive { tx } else { TxStatus::Unknown },
                 alive,
-                tainted: self.taints,
+                tainted: self.taints || half_begun,
                 unsent: None,
             });
         }

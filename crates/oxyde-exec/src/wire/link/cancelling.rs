@@ -76,7 +76,11 @@ impl Link {
                 return;
             }
             let Some(request) = inner.cancel_request() else {
-                return;
+                drop(inner);
+                return self.die(ExecError::new(
+                    ErrorKind::ConnectionLost,
+                    "the connection was closed to stop a statement on it",
+                ));
             };
             // Whatever is still to be sent belongs to the statement that is to be stopped, or follows it.
             inner.holding = false;
@@ -124,7 +128,7 @@ impl Link {
     pub(super) fn cancel_answered(self: &Arc<Self>, ok: bool) {
         let settled = {
             let mut inner = self.lock();
-            let pooled = inner.pooled;
+            let pooled = inner.peer.pooled;
             let Some(cancelling) = &mut inner.cancelling else {
                 return;
             };
@@ -209,8 +213,12 @@ impl Inner {
         self.jobs.is_empty() && self.cancelling.is_none()
     }
 
+    /// `None`: there is no other way than to close the connection. What another party calls our session is nothing to
+    /// kill on the server.
     fn cancel_request(&self) -> Option<Cancel> {
-        self.session.as_ref()?.cancel()
+        let request = self.session.as_ref()?.cancel()?;
+        let own = !(self.peer.pooled && matches!(request, Cancel::Statement(_)));
+        own.then_some(request)
     }
 
     /// Whether it is time to ask the server once more; answers that once.
@@ -239,8 +247,13 @@ impl Inner {
             },
             Progress::Noted => {
                 cancelling.progress = Progress::Settling;
-                match self.session.as_mut().map(|session| session.sync()) {
-                    Some(Ok(_)) => {
+                let settling = self.server.settling();
+                match self
+                    .session
+                    .as_mut()
+                    .map(|session| settling.submit(&mut **session))
+                {
+                    Some(Ok(())) => {
                         self.jobs.push_back(Active::round_trip(Sent::Settle, None));
                         Settled::Waiting
                     }

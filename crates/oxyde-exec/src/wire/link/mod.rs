@@ -28,9 +28,9 @@ use crate::wire::driver::Channel;
 use crate::wire::engine::Shared;
 use crate::wire::link::active::{Active, Urgency};
 use crate::wire::link::cancelling::Cancelling;
-use crate::wire::link::startup::Capture;
 pub use crate::wire::link::startup::{Attributes, Started};
-use crate::wire::server::{Facts, Server};
+use crate::wire::link::startup::{Capture, Errand};
+use crate::wire::server::{Facts, Peer, Server};
 use crate::wire::session::Session;
 
 pub struct Link {
@@ -56,7 +56,7 @@ enum Stage {
     Opening,
     LoggingIn(Started),
     /// Asks the server what it is.
-    Asking(Started, VecDeque<String>, Capture),
+    Asking(Started, Capture),
     /// Settings and the user's statements for every connection, the first ones still unsent.
     Setting(Started, VecDeque<String>),
     /// The server let us in; the driver decides whether it is the right one.
@@ -83,10 +83,9 @@ struct Inner {
     hurry: bool,
     /// What has to wait until the connection is quiet.
     deferred: VecDeque<(Box<Job>, Done)>,
-    pooled: bool,
+    peer: Peer,
     attributes: Attributes,
-    /// The only statement of a link that is no connection of the pool.
-    errand: Option<String>,
+    errand: Option<Errand>,
     /// Bytes are sent at the end of `receive`, all together.
     receiving: bool,
     /// What was put behind a read that is under way is sent when that one is answered: many small writes become one,
@@ -117,7 +116,7 @@ impl Link {
                 cancelling: None,
                 hurry: false,
                 deferred: VecDeque::new(),
-                pooled: false,
+                peer: Peer::default(),
                 attributes: Attributes::default(),
                 errand: None,
                 receiving: false,
@@ -128,7 +127,8 @@ impl Link {
         })
     }
 
-    /// A link for a connection beside this one, worked on by `loop_id`, that logs in, runs `sql` and says goodbye;
+    /// A link for a connection beside this one, worked on by `loop_id`, that logs in, runs `sql` if that is the same
+    /// server, and says goodbye;
     /// `started` of its [`start`](Self::start) tells what came of that. No other method is called for it but
     /// `receive`, `lost` and `give_up_attempt`.
     pub fn helper(&self, loop_id: LoopId, sql: String) -> Arc<Self> {
@@ -137,7 +137,8 @@ impl Link {
             ..self.id
         };
         let helper = Self::new(id, loop_id, Arc::clone(&self.shared), Box::new(drop));
-        helper.lock().errand = Some(sql);
+        let place = self.lock().peer.place.clone();
+        helper.lock().errand = Some(Errand { sql, place });
         helper
     }
 

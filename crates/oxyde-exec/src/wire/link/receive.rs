@@ -9,6 +9,7 @@ use crate::waiter::cancelled;
 use crate::wire::events::{Event, RowChunk};
 use crate::wire::link::active::{Active, Sent, Urgency};
 use crate::wire::link::cancelling::Settled;
+use crate::wire::link::requests::Guarded;
 use crate::wire::link::startup::Next;
 use crate::wire::link::{Inner, Link, Stage};
 
@@ -155,7 +156,9 @@ impl Inner {
                 None => Step::Again,
             },
             Event::Completed(_, summary) => {
-                if let Some(head) = self.jobs.front_mut() {
+                if let Some(head) = self.jobs.front_mut()
+                    && head.is_at_work()
+                {
                     let tag = summary.tag;
                     head.outcome.affected = summary.rows;
                     head.outcome.last_insert_id = summary.last_insert_id.cast_signed();
@@ -210,11 +213,30 @@ impl Inner {
             self.jobs.push_front(active);
             return Step::Again;
         }
+        match self.go_on_guarded(&mut active, tx) {
+            None => {}
+            Some(guarded) => {
+                self.jobs.push_front(active);
+                return match guarded {
+                    Guarded::More => Step::Again,
+                    Guarded::Encode => Step::Encode,
+                };
+            }
+        }
         if matches!(active.sent, Sent::Probe) {
             return Step::Alive;
         }
         if matches!(active.sent, Sent::Settle) {
             return Step::Settled(self.has_settled());
+        }
+        if active.error.is_none()
+            && self.cancelling.is_some()
+            && let Some(reason) = active.cancel.reason()
+            && active
+                .sql()
+                .is_some_and(|sql| self.server.may_end_early(sql))
+        {
+            active.error = Some(cancelled(reason));
         }
         // The request to cancel may still hit what comes next on this connection.
         if let Some(cancelling) = &mut self.cancelling

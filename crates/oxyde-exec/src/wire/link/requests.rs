@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::engine::{Completion, Done, Job, Outcome, TxStatus, Work};
+use crate::engine::{Completion, Done, Job, Outcome, Tag, TxStatus, Work};
 use crate::error::{ErrorKind, ExecError};
-use crate::query::{Encode, Encoded, Formats, Params};
-use crate::wire::link::active::{Active, Rest, Sent, Urgency};
+use crate::query::{Encode, Encoded, Formats, Params, Query};
+use crate::waiter::cancelled;
+use crate::wire::link::active::{Active, Guard, Rest, Sent, Urgency};
 use crate::wire::link::{Inner, Link, Stage};
 use crate::wire::server::{Plan, Rules};
-use crate::wire::session::Shape;
+use crate::wire::session::{Session, Shape};
 
 /// A connection that was idle for this long is looked at before it is used: one system call, which statements that
 /// follow each other do not pay.
@@ -17,6 +18,9 @@ const LOOK_AFTER: Duration = Duration::from_millis(1);
 /// How many reads may share a connection, and how long the first one may take for others to be put behind it.
 const DEPTH: usize = 16;
 const SHORT: Duration = Duration::from_millis(5);
+/// The savepoint around raw SQL, and how often its release is tried again.
+const GUARD: &str = "oxyde_guard";
+const RELEASES: u8 = 3;
 /// How many dead connections in a row a job is given to.
 const TRIES: u8 = 20;
 
@@ -37,8 +41,7 @@ impl Link {
         // Only reads go behind reads that share the connection, and nothing goes where a request to cancel is under way.
         let (job, done) = {
             let mut inner = self.lock();
-            let shares = matches!(&job.work, Work::Query(query) if query.pure_read);
-            if inner.cancelling.is_some() || (!inner.jobs.is_empty() && !shares) {
+            if inner.cancelling.is_some() || !(inner.jobs.is_empty() || inner.can_follow(&job)) {
                 inner.deferred.push_back((Box::new(job), done));
                 return;
             }
@@ -48,7 +51,7 @@ impl Link {
         if !job.work.is_final()
             && let Some(reason) = job.cancel.reason()
         {
-            let error = crate::waiter::cancelled(reason);
+            let error = cancelled(reason);
             let tx = self.transaction();
             let mut completion = Completion::ok(Outcome::default(), tx);
             completion.result = Err(error);
@@ -121,11 +124,11 @@ impl Link {
         None
     }
 
-    /// How many reads share this connection, if it takes one more.
+    /// How many reads share this connection, if it takes this one, too.
     ///
     /// Only reads that take no locks and belong to no transaction, and only behind the same kind: else a follower could
     /// wait for a lock that its own task holds.
-    pub(in crate::wire) fn followers(&self) -> Option<usize> {
+    pub(in crate::wire) fn followers(&self, job: &Job) -> Option<usize> {
         let inner = self.lock();
         let fit = matches!(inner.stage, Stage::Ready)
             && inner.cancelling.is_none()
@@ -138,7 +141,8 @@ impl Link {
                 active.is_pure_read()
                     && active.tx_before == TxStatus::Idle
                     && !active.cancel.is_set()
-            });
+            })
+            && inner.can_follow(job);
         fit.then_some(inner.jobs.len())
     }
 
@@ -223,6 +227,12 @@ impl Link {
     }
 }
 
+/// What a statement with a savepoint around it has begun to wait for.
+pub(super) enum Guarded {
+    More,
+    Encode,
+}
+
 pub(super) enum Submitted {
     Sent {
         deadline: Option<Instant>,
@@ -250,24 +260,24 @@ impl Inner {
         let mut taints = false;
         let mut was_prepared = false;
         let mut encode = false;
+        let mut guard = None;
         let (sent, submitted) = match work {
             Work::Query(query) => {
                 taints = query.taints;
-                let known = session.is_prepared(&query.statement);
-                was_prepared = known.is_some();
-                let submitted = match &query.params {
-                    Params::Ready(encoded) => session.query(&query.statement, encoded).map(drop),
-                    Params::AfterDescribe(_) if was_prepared => {
-                        encode = true;
-                        Ok(())
-                    }
-                    Params::AfterDescribe(_) => session.describe(&query.statement).map(drop),
+                let guarded = tx_before == TxStatus::InTransaction
+                    && !query.pure_read
+                    && self.server.guards(&query.statement.sql);
+                let mut described = None;
+                let submitted = if guarded {
+                    guard = Some(Guard::Before);
+                    session.simple(&format!("SAVEPOINT {GUARD}")).map(drop)
+                } else {
+                    described = session.is_prepared(&query.statement);
+                    was_prepared = described.is_some();
+                    let ran = run(&mut **session, &query, was_prepared);
+                    ran.map(|wanted| encode = wanted)
                 };
-                let sent = Sent::Query {
-                    query,
-                    described: known,
-                };
-                (sent, submitted)
+                (Sent::Query { query, described }, submitted)
             }
             Work::CopyIn { sql, chunks } => {
                 let submitted = session.copy_in(&sql).map(drop);
@@ -280,7 +290,7 @@ impl Inner {
             }
             Work::Begin(begin) => {
                 let mut rest = Rest::default();
-                let plan = self.server.begin(begin, self.pooled);
+                let plan = self.server.begin(begin, &self.peer);
                 let submitted = plan.and_then(|plan| rest.start(&mut **session, plan));
                 (Sent::Begin(begin, rest), submitted)
             }
@@ -300,7 +310,10 @@ impl Inner {
                     Work::Reset => {
                         urgency = Urgency::Tidy;
                         deadline = Some(Instant::now() + rules.drain_budget);
-                        self.server.reset(self.pooled)
+                        match self.server.reset(&self.peer) {
+                            Ok(plan) => plan,
+                            Err(error) => return Submitted::Refused(done, tx_before, error),
+                        }
                     }
                     // Names of savepoints are identifiers, which the transaction has checked.
                     Work::Savepoint(name) => Plan::one(format!("SAVEPOINT {name}")),
@@ -331,6 +344,7 @@ impl Inner {
             stopped: false,
             outdated: false,
             outcome: Outcome::default(),
+            guard,
             taints,
             rows_seen: false,
             was_prepared,
@@ -370,6 +384,99 @@ impl Inner {
         }
         self.jobs.push_back(active);
         Ok(())
+    }
+
+    /// Whether a job can be sent behind the reads that are under way here.
+    fn can_follow(&self, job: &Job) -> bool {
+        match (&job.work, &self.session) {
+            (Work::Query(query), Some(session)) => {
+                query.pure_read && session.can_follow(&query.statement)
+            }
+            _ => false,
+        }
+    }
+
+    /// The head's savepoint is there or gone, or the statement between is over; true: there is more to come.
+    pub(super) fn go_on_guarded(&mut self, active: &mut Active, tx: TxStatus) -> Option<Guarded> {
+        let session = self.session.as_mut()?;
+        match active.guard.take()? {
+            Guard::Before => {
+                if active.error.is_none()
+                    && let Some(reason) = active.cancel.reason()
+                {
+                    active.error = Some(cancelled(reason));
+                }
+                if active.error.is_some() {
+                    return None;
+                }
+                let Sent::Query { query, described } = &mut active.sent else {
+                    return None;
+                };
+                *described = session.is_prepared(&query.statement);
+                active.was_prepared = described.is_some();
+                active.guard = Some(Guard::Inside);
+                match run(&mut **session, query, active.was_prepared) {
+                    Ok(true) => return Some(Guarded::Encode),
+                    Ok(false) => return Some(Guarded::More),
+                    // The savepoint can stay: the next one replaces it.
+                    Err(error) => active.error = Some(error),
+                }
+                None
+            }
+            // It has ended the transaction, which is no secret.
+            Guard::Inside if tx == TxStatus::Idle => None,
+            Guard::Inside => {
+                let error = active.error.take();
+                let stopped = std::mem::take(&mut active.stopped);
+                self.release_guard(active, error, stopped, 0)
+            }
+            Guard::After {
+                error,
+                stopped,
+                tries,
+            } => {
+                let said = active.error.take();
+                if active.stopped && tries < RELEASES {
+                    // A late request to cancel has hit our own statement.
+                    return self.release_guard(active, error, stopped, tries.saturating_add(1));
+                }
+                active.stopped = false;
+                match (said, error) {
+                    (None, error) => {
+                        active.error = error;
+                        active.stopped = stopped;
+                    }
+                    (Some(_), None) => active.outcome.tag = Tag::Commit,
+                    (Some(_), Some(error)) => active.error = Some(ended(&error)),
+                }
+                None
+            }
+        }
+    }
+
+    fn release_guard(
+        &mut self,
+        active: &mut Active,
+        error: Option<ExecError>,
+        stopped: bool,
+        tries: u8,
+    ) -> Option<Guarded> {
+        active.stopped = false;
+        let session = self.session.as_mut()?;
+        match session.simple(&format!("RELEASE SAVEPOINT {GUARD}")) {
+            Ok(_) => {
+                active.guard = Some(Guard::After {
+                    error,
+                    stopped,
+                    tries,
+                });
+                Some(Guarded::More)
+            }
+            Err(refused) => {
+                active.error = Some(ended(&error.unwrap_or(refused)));
+                None
+            }
+        }
     }
 
     /// The encoder of the last job, which waits for nothing else, and what the server expects.
@@ -428,6 +535,28 @@ impl Inner {
             }
         }
     }
+}
+
+/// Sends a statement, as far as that is possible; true: its parameters have to be encoded first.
+fn run(session: &mut dyn Session, query: &Query, is_prepared: bool) -> Result<bool, ExecError> {
+    match &query.params {
+        Params::Ready(encoded) => session.query(&query.statement, encoded)?,
+        Params::AfterDescribe(_) if is_prepared => return Ok(true),
+        Params::AfterDescribe(_) => session.describe(&query.statement)?,
+    };
+    Ok(false)
+}
+
+/// The savepoint around a statement was gone after it, and the statement has failed.
+fn ended(error: &ExecError) -> ExecError {
+    ExecError::new(
+        ErrorKind::TransactionBroken,
+        format!(
+            "the statement ended its transaction, began another one and failed: {}",
+            error.message
+        ),
+    )
+    .with_hint("let atomic() end the transaction; use savepoints inside it")
 }
 
 fn refuse(done: Done, tx: TxStatus, why: &str) {

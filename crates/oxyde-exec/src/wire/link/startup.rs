@@ -22,11 +22,22 @@ pub struct Attributes {
     pub standby: bool,
 }
 
-/// The texts of all rows, one behind the other.
+/// What the answers to questions amount to.
 #[derive(Default)]
 pub(super) struct Capture {
+    /// Questions that are not answered yet.
+    open: usize,
+    /// The texts of all rows, one behind the other.
     values: Vec<Option<String>>,
     error: Option<ExecError>,
+}
+
+/// What a link that is no connection of the pool is for.
+#[derive(Clone)]
+pub(super) struct Errand {
+    pub sql: String,
+    /// The server that it is for, if there may be others at the same address.
+    pub place: Option<String>,
 }
 
 /// What the start needs done without the lock.
@@ -176,23 +187,27 @@ impl Inner {
                 else {
                     return Some(Next::Failed(out_of_order()));
                 };
-                if let Some(sql) = self.errand.clone() {
-                    self.stage = Stage::Setting(started, VecDeque::from([sql]));
-                    return self.next_setting();
-                }
-                let questions = self.server.questions();
-                self.stage = Stage::Asking(started, questions, Capture::default());
-                self.next_question()
+                let questions = match &self.errand {
+                    None => self.server.questions(),
+                    Some(errand) if errand.place.is_some() => {
+                        self.server.place().into_iter().collect()
+                    }
+                    Some(_) => Vec::new(),
+                };
+                self.stage = Stage::Asking(started, Capture::default());
+                self.ask_all(&questions)
             }
             Event::Rows(_, chunk) => {
-                if let Stage::Asking(_, _, capture) = &mut self.stage {
-                    capture.take(chunk.raw());
+                if let Stage::Asking(_, capture) = &mut self.stage {
+                    capture.values.extend(self.server.texts(chunk.raw()));
                 }
                 None
             }
             Event::Failed(_, error) => {
                 match &mut self.stage {
-                    Stage::Asking(_, _, capture) => capture.error = Some(error),
+                    Stage::Asking(_, capture) => {
+                        capture.error.get_or_insert(error);
+                    }
                     Stage::Setting(_, statements) => {
                         statements.clear();
                         return Some(Next::Failed(refused(error)));
@@ -208,22 +223,19 @@ impl Inner {
 
     fn answered(&mut self) -> Option<Next> {
         match std::mem::replace(&mut self.stage, Stage::Dead) {
-            Stage::Asking(started, questions, mut capture) => {
-                let session = self.session.as_mut()?;
-                let verdict = match capture.error.take() {
+            Stage::Asking(started, mut capture) => {
+                capture.open = capture.open.saturating_sub(1);
+                if capture.open > 0 {
+                    self.stage = Stage::Asking(started, capture);
+                    return None;
+                }
+                let statements = match capture.error.take() {
                     Some(error) => Err(error),
-                    None if !questions.is_empty() => {
-                        self.stage = Stage::Asking(started, questions, capture);
-                        return self.next_question();
-                    }
-                    None => self.server.judge(&mut **session, &capture.values),
+                    None => self.judge(&capture.values),
                 };
-                match verdict {
-                    Ok(verdict) => {
-                        self.attributes = verdict.attributes;
-                        self.pooled = verdict.pooled;
-                        self.facts = Some(verdict.facts);
-                        self.stage = Stage::Setting(started, self.server.settings(self.pooled));
+                match statements {
+                    Ok(statements) => {
+                        self.stage = Stage::Setting(started, statements);
                         self.next_setting()
                     }
                     Err(error) => {
@@ -243,6 +255,29 @@ impl Inner {
         }
     }
 
+    /// What to run on a server that has answered so.
+    fn judge(&mut self, answers: &[Option<String>]) -> Result<VecDeque<String>, ExecError> {
+        if let Some(errand) = &self.errand {
+            let told = answers.first().and_then(Option::as_ref);
+            if errand.place.is_some() && errand.place.as_ref() != told {
+                return Err(ExecError::new(
+                    ErrorKind::Connect,
+                    "another server answers at this address now",
+                ));
+            }
+            return Ok(VecDeque::from([errand.sql.clone()]));
+        }
+        let Some(session) = &mut self.session else {
+            return Err(out_of_order());
+        };
+        let verdict = self.server.judge(&mut **session, answers)?;
+        let settings = self.server.settings(&verdict.peer);
+        self.attributes = verdict.attributes;
+        self.peer = verdict.peer;
+        self.facts = Some(verdict.facts);
+        Ok(settings)
+    }
+
     fn ask(&mut self, sql: &str) -> Next {
         match self.session.as_mut().map(|session| session.simple(sql)) {
             Some(Ok(_)) => Next::Flush,
@@ -251,14 +286,19 @@ impl Inner {
         }
     }
 
-    fn next_question(&mut self) -> Option<Next> {
-        let Stage::Asking(_, questions, _) = &mut self.stage else {
-            return None;
-        };
-        match questions.pop_front() {
-            Some(sql) => Some(self.ask(&sql)),
-            None => self.answered(),
+    fn ask_all(&mut self, questions: &[String]) -> Option<Next> {
+        for sql in questions {
+            if let failed @ Next::Failed(_) = self.ask(sql) {
+                return Some(failed);
+            }
         }
+        if let Stage::Asking(_, capture) = &mut self.stage {
+            capture.open = questions.len();
+        }
+        if questions.is_empty() {
+            return self.answered();
+        }
+        Some(Next::Flush)
     }
 
     fn next_setting(&mut self) -> Option<Next> {
@@ -271,18 +311,6 @@ impl Inner {
                 Stage::Setting(started, _) => Some(Next::Started(started)),
                 _ => None,
             },
-        }
-    }
-}
-
-impl Capture {
-    fn take(&mut self, rows: crate::query::RawRows<'_>) {
-        for row in rows.iter().flatten() {
-            let texts = row
-                .fields()
-                .flatten()
-                .map(|field| field.map(|bytes| String::from_utf8_lossy(bytes).into_owned()));
-            self.values.extend(texts);
         }
     }
 }

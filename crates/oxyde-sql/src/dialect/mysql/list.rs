@@ -45,11 +45,8 @@ impl Mysql {
             BinOper::In
         };
         let exact = self.items(&list);
-        let found = binary(
-            exact.value,
-            oper,
-            paren(self.rows(&exact.ty, exact.taken, &list.list)),
-        );
+        let rows = self.rows(&exact.ty, exact.taken, &list.list);
+        let found = self.reliable(binary(exact.value, oper, paren(rows)), &list);
         // By the index under the column's own collation; which of these rows have
         // the very text is found out afterwards.
         match self.by_other_collation(&list) {
@@ -60,6 +57,25 @@ impl Mysql {
             }
             _ => found,
         }
+    }
+
+    /// The same condition for a value that may be NULL: MariaDB remembers from the
+    /// first run of a prepared statement whether the list was empty, on which it
+    /// depends whether NULL is (not) in it.
+    fn reliable(&self, found: Sea, list: &InList<'_>) -> Sea {
+        let looked_up = list.conjunct && !list.negated;
+        if !self.is_mariadb() || looked_up || list.column.is_some_and(|c| !c.nullable) {
+            return found;
+        }
+        let me = self.features.dialect;
+        let texts = if list.negated {
+            ["NULLIF(JSON_LENGTH(", ") = 0, FALSE)"]
+        } else {
+            ["NULLIF(JSON_LENGTH(", ") <> 0, TRUE)"]
+        };
+        let of_null = template(me, &texts, [list.list.clone()]);
+        let is_null = binary(list.value.clone(), BinOper::Is, raw("NULL"));
+        case(is_null, of_null, found)
     }
 
     /// `SELECT taken FROM JSON_TABLE(list …)`.
@@ -245,17 +261,18 @@ impl Mysql {
             let common = self.common_member(&a, &b, item);
             let by_value = template(
                 self.features.dialect,
-                &["(NOT ", " OR NOT ", " OR ", ")"],
+                &["NOT ", " OR NOT ", " OR ", ""],
                 [with_null(&a), with_null(&b), common],
             );
             return binary(found, BinOper::And, by_value);
         }
-        let unknown = template(
+        // Still unknown where the array is.
+        let known = template(
             self.features.dialect,
-            &["(NOT ", " OR ", " IS NULL)"],
+            &["NOT ", " OR ", " IS NULL"],
             [with_null(&b), a.clone()],
         );
-        binary(call("JSON_CONTAINS", [a, b]), BinOper::And, unknown)
+        binary(call("JSON_CONTAINS", [a, b]), BinOper::And, known)
     }
 
     fn common_member(&self, a: &Sea, b: &Sea, item: Option<&SqlType>) -> Sea {

@@ -1,15 +1,36 @@
 //! Texts: upper and lower case of all of Unicode, and comparisons byte by byte.
 
+use std::fmt::Display;
+
 use sea_query::Expr as Sea;
 
 use super::{Mysql, collation};
-use crate::dialect::fragment::{atom, binary, call, raw, template};
+use crate::dialect::fragment::{atom, call, raw, template};
 
-/// Letters whose lower-case form LOWER of MySQL has no room for: it gives each
-/// text as many bytes as it had, and cuts off what is more.
-const LONGER_IN_LOWER_CASE: [(&str, &str); 2] = [("'Ⱥ'", "'ⱥ'"), ("'Ⱦ'", "'ⱦ'")];
-/// The one letter whose lower-case form is two characters; no LOWER knows it.
-const DOTTED_I: (&str, &str) = ("'İ'", "'i̇'");
+/// Letters that take more bytes in the other case. MySQL maps a text in its own
+/// place, where such a letter overwrites what follows it: they are exchanged before.
+const LONGER_IN_LOWER_CASE: [(char, char); 2] = [('Ⱥ', 'ⱥ'), ('Ⱦ', 'ⱦ')];
+const LONGER_IN_UPPER_CASE: [(char, char); 17] = [
+    ('ȿ', 'Ȿ'),
+    ('ɀ', 'Ɀ'),
+    ('ɐ', 'Ɐ'),
+    ('ɑ', 'Ɑ'),
+    ('ɒ', 'Ɒ'),
+    ('ɜ', 'Ɜ'),
+    ('ɡ', 'Ɡ'),
+    ('ɥ', 'Ɥ'),
+    ('ɦ', 'Ɦ'),
+    ('ɪ', 'Ɪ'),
+    ('ɫ', 'Ɫ'),
+    ('ɬ', 'Ɬ'),
+    ('ɱ', 'Ɱ'),
+    ('ɽ', 'Ɽ'),
+    ('ʇ', 'Ʇ'),
+    ('ʝ', 'Ʝ'),
+    ('ʞ', 'Ʞ'),
+];
+/// The one letter whose lower-case form is two characters, which no LOWER knows.
+const DOTTED_I: (&str, &str) = ("İ", "i̇");
 
 impl Mysql {
     /// The same text under the collation that compares bytes, whatever its own
@@ -33,29 +54,36 @@ impl Mysql {
     }
 
     pub(super) fn lower_case(&self, text: Sea) -> Sea {
-        let replace = |text, (from, to): (&str, &str)| call("REPLACE", [text, raw(from), raw(to)]);
+        let text = replaced(text, DOTTED_I.0, DOTTED_I.1);
         if self.is_mariadb() {
-            let lower = call("LOWER", [self.cased(replace(text, DOTTED_I))]);
-            return self.collated(lower);
+            return self.collated(call("LOWER", [self.cased(text)]));
         }
-        let text = LONGER_IN_LOWER_CASE.into_iter().fold(text, replace);
-        call("LOWER", [self.cased(replace(text, DOTTED_I))])
+        call(
+            "LOWER",
+            [self.cased(exchanged(text, &LONGER_IN_LOWER_CASE))],
+        )
     }
 
     pub(super) fn upper_case(&self, text: Sea) -> Sea {
         if self.is_mariadb() {
-            let upper = call("UPPER", [self.cased(text)]);
-            return self.collated(upper);
+            return self.collated(call("UPPER", [self.cased(text)]));
         }
-        // As LOWER, it has no room for letters that become longer: half as much
-        // again at most, which spaces at the end provide.
-        let half = binary(
-            call("LENGTH", [text.clone()]),
-            sea_query::BinOper::Custom("DIV"),
-            raw("2 + 1"),
-        );
-        let longer = call("CONCAT", [text.clone(), call("SPACE", [half])]);
-        let upper = call("UPPER", [self.cased(longer)]);
-        call("LEFT", [upper, call("CHAR_LENGTH", [text])])
+        call(
+            "UPPER",
+            [self.cased(exchanged(text, &LONGER_IN_UPPER_CASE))],
+        )
     }
+}
+
+fn exchanged(text: Sea, letters: &[(char, char)]) -> Sea {
+    letters
+        .iter()
+        .fold(text, |text, (from, to)| replaced(text, from, to))
+}
+
+fn replaced(text: Sea, from: impl Display, to: impl Display) -> Sea {
+    call(
+        "REPLACE",
+        [text, raw(format!("'{from}'")), raw(format!("'{to}'"))],
+    )
 }

@@ -114,10 +114,10 @@ class ModelInfo:
     def _collation(self, column: Column) -> str | None:
         """The collation that is named for a column, or for the one that it refers to."""
         relation = None if column.relation is None else self.relations.get(column.relation)
-        if column.options.collation is not None or relation is None or relation.kind != "fk":
-            return column.options.collation
-        target = relation.target.__oxyde__.by_name[relation.target_field]
-        return target.options.collation
+        if column.options.collation is None and relation is not None and relation.kind == "fk":
+            column = relation.target.__oxyde__.by_name[relation.target_field]
+        named: str | None = column.options.collation
+        return named
 
     @property
     def elision(self) -> Elision:

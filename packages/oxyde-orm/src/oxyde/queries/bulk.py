@@ -14,7 +14,7 @@ from oxyde.exceptions import FieldError, ManagerError
 from oxyde.models.state import set_state
 from oxyde.queries import write
 from oxyde.queries.lookups import Expression
-from oxyde.queries.plans import InsertPlan, insert_plan, prepare_copy, run_bulk, take
+from oxyde.queries.plans import InsertPlan, insert_plan, prepare_copy, prepare_parts, run_bulk, take
 from oxyde.queries.readback import as_one
 from oxyde.queries.run import alias_of, execute, finish, resolve
 from oxyde.queries.scope import Scope
@@ -183,7 +183,7 @@ async def _filled(
         return False
     automatic = next((column.name for column in scope.info.pk if column.auto and column.name not in plan.names), None)
     mark = (cls, automatic, plan.state(alias), Model.__dict__["_oxyde_state"])
-    if await _copied(database, lease, batch, rows, mark) is not None:
+    if await _many(database, lease, batch, rows, mark) is not None:
         return True
     pending = run_bulk(database, plan, batch.shape, rows, batch.loader, lease, fill=mark)
     if pending is None:
@@ -192,14 +192,26 @@ async def _filled(
     return True
 
 
-async def _copied(
+async def _many(
     database: Database, lease: Lease | None, batch: _Batch, rows: list[Any], mark: Any = None
 ) -> tuple[Any] | None:
-    """The answer of `run_bulk`, in a tuple, if the rows could be stored by COPY; else nothing was stored."""
+    """The answer of `run_bulk`, in a tuple, where many rows go another way; else None, and nothing was stored."""
     copy = prepare_copy(database, batch.plan, batch.shape, rows, batch.loader, mark)
-    if copy is None or not await finish(database.fetch_keys(copy, lease)):
+    if copy is not None and await finish(database.fetch_keys(copy, lease)):
+        return (await finish(database.copy(copy, batch.loader if batch.returned else None, lease)),)
+    parts = prepare_parts(database, batch.plan, batch.shape, rows, batch.loader, mark)
+    if parts is None:
         return None
-    return (await finish(database.copy(copy, batch.loader if batch.returned else None, lease)),)
+    if len(parts) == 1:
+        await finish(database.run_part(parts, 0, lease))
+    else:
+
+        async def all_parts(one: Lease) -> None:
+            for index in range(len(parts)):
+                await finish(database.run_part(parts, index, one))
+
+        await as_one(database, lease, all_parts)
+    return (parts.result(),)
 
 
 def _batches(scope: Scope, instances: list[Any], conflict: Conflict, returning: bool) -> list[_Batch]:
@@ -264,9 +276,9 @@ async def _run(database: Database, lease: Lease | None, batch: _Batch, rows: lis
         single = ir.insert(plan.scope.info.id, (), ir.values(), None, batch.returned)
         answers = [await execute(database, lease, single, (), batch.loader) for _ in rows]
         return [answer[0] for answer in answers] if batch.returned else len(answers)
-    copied = await _copied(database, lease, batch, rows)
-    if copied is not None:
-        return copied[0]
+    answer = await _many(database, lease, batch, rows)
+    if answer is not None:
+        return answer[0]
     return await finish(run_bulk(database, plan, batch.shape, rows, batch.loader, lease))
 
 

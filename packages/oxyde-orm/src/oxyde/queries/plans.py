@@ -20,7 +20,7 @@ from oxyde_core import ir
 
 if TYPE_CHECKING:
     from oxyde.models.columns import Column
-    from oxyde_core import Copy, Database, Loader
+    from oxyde_core import Copy, Database, Loader, Parts
 
 Validator = Callable[[dict[str, Any]], None]
 """Validates fields of an instance's dict in place."""
@@ -253,6 +253,16 @@ def prepare_copy(
         plan, rows, lambda to_db: database.prepare_copy(shape, rows, plan.names, to_db, loader, fill)
     )
     return copy
+
+
+def prepare_parts(
+    database: Database, plan: InsertPlan, shape: ir.Node, rows: list[Any], loader: Loader | None, fill: Any
+) -> Parts | None:
+    """`Database.prepare_parts` of instances; raises as `run_bulk` does."""
+    parts: Parts | None = _converting(
+        plan, rows, lambda to_db: database.prepare_parts(shape, rows, plan.names, to_db, loader, None, fill)
+    )
+    return parts
 
 
 def _converting(plan: InsertPlan, rows: list[Any], call: Callable[[tuple[Any, ...]], Any]) -> Any:
