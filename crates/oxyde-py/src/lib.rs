@@ -63,5 +63,3 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(show::drop_ddl, module)?)?;
     lifecycle::register(module)
 }
-#[cfg(test)]
-mod scratch;
