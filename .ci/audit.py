@@ -37,7 +37,7 @@ CLASSIFIED = {
 }
 
 # Of the dependency group `bench` only: measured against, neither imported nor shipped by a package of ours.
-MEASURED_AGAINST = {"psycopg": "LGPL-3.0-only", "psycopg-binary": "LGPL-3.0-only"}
+MEASURED_AGAINST = dict.fromkeys(("psycopg", "psycopg-binary", "psycopg-pool"), "LGPL-3.0-only")
 
 
 def allowed(expression: str) -> bool:

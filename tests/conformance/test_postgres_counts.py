@@ -119,7 +119,7 @@ async def test_one_flight_for_a_statement(relay: Relay) -> None:
         "create": lambda: Flown.objects.create(name="new", size=1),
         "update": lambda: Flown.objects.filter(id=5).update(size=F("size") + 1),
         "delete": lambda: Flown.objects.filter(id=6).delete(),
-        "bulk": lambda: Flown.objects.bulk_create([Flown(name="b", size=number) for number in range(2_000)]),
+        "bulk": lambda: Flown.objects.bulk_create([Flown(name="b", size=number) for number in range(400)]),
     }
     for name, one in work.items():
         assert await relay.count(one) == NEW, name
@@ -127,6 +127,16 @@ async def test_one_flight_for_a_statement(relay: Relay) -> None:
             assert relay.last_writes == 1, name
     for name, one in work.items():
         assert await relay.count(one) == KNOWN, name
+
+
+async def test_many_rows_are_two_flights(relay: Relay) -> None:
+    """Keys for all, then one COPY."""
+
+    def copied() -> Awaitable[Any]:
+        return Flown.objects.bulk_create([Flown(name="b", size=number) for number in range(2_000)])
+
+    assert await relay.count(copied) == {**NEW, "Q": 1, "d": 1, "c": 1}
+    assert await relay.count(copied) == {**KNOWN, "Q": 1, "d": 1, "c": 1}
 
 
 async def test_a_transaction_is_a_flight_for_each_of_its_statements(relay: Relay) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import cycle, islice
 from typing import Any
 
 import pytest
@@ -93,6 +94,18 @@ async def test_bulk_create_of_dicts_that_returns(kind: Kind, table: Any) -> None
     rows = await table.objects.bulk_create([{"value": value} for value in kind.values], returning=True)
     for row, value in zip(rows, kind.values, strict=True):
         check(kind, row.value, value)
+
+
+@every
+async def test_bulk_create_of_many(kind: Kind, table: Any) -> None:
+    """More rows than one INSERT is the fastest way for."""
+    values = list(islice(cycle(kind.values), 520))
+    stored = await table.objects.bulk_create([table(value=value, maybe=value) for value in values])
+    found = await table.objects.order_by("id")
+    assert [row.id for row in stored] == [row.id for row in found]
+    for row, value in zip(found, values, strict=True):
+        check(kind, row.value, value)
+        check(kind, row.maybe, value)
 
 
 @every

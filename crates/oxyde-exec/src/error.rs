@@ -248,7 +248,7 @@ impl ExecError {
         match (&self.sqlstate, &self.code) {
             (Some(state), _) if state == "26000" => true,
             (Some(state), _) if state == "0A000" => self.message.contains("cached plan"),
-            (_, Some(Code::Number(1615))) => true,
+            (_, Some(Code::Number(1243 | 1615))) => true,
             (None, Some(Code::Number(17))) => true,
             _ => false,
         }

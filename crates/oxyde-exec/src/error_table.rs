@@ -120,9 +120,9 @@ pub fn mysql(errno: u16) -> Rule {
         | 3159 => fails(K::Connect),
         1264 | 1265 | 1292 | 1365 | 1366 | 1367 | 1406 | 1411 | 1416 | 1426 | 1427 | 1441
         | 1525 | 1690 | 3140 | 3141 | 3156 => fails(K::Data),
-        1615 => retry(K::Programming),
-        1041 | 1021 | 1030 | 1037 | 1038 | 1114 | 1135 | 1153 | 1180 | 1290 | 1637 | 1836
-        | 1192 => fails(K::Operational),
+        1243 | 1615 => retry(K::Programming),
+        1041 | 1021 | 1030 | 1037 | 1038 | 1114 | 1135 | 1153 | 1180 | 1290 | 1461 | 1637
+        | 1836 | 1192 => fails(K::Operational),
         1235 | 1286 | 1289 | 3105 => fails(K::NotSupported),
         1792 | 1568 | 1560 => fails(K::Transaction),
         1815 => fails(K::Internal),

@@ -17,6 +17,8 @@ pub mod engine;
 pub mod error;
 pub mod error_table;
 mod lease;
+pub mod mysql;
+mod numbers;
 pub mod pool;
 pub mod postgres;
 pub mod query;
@@ -24,6 +26,7 @@ mod registry;
 pub mod sqlite;
 pub mod transaction;
 mod waiter;
+pub mod wire;
 
 pub use cells::{Cell, CellRef, Cells, Rows};
 pub use dispatch::Database;

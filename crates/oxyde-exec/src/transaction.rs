@@ -162,9 +162,11 @@ impl Transaction {
             self.track_savepoints(verb);
         }
         // COMMIT AND CHAIN in raw SQL: the transaction that is open now is not the one that was begun.
-        if let (Verb::Statement, Ok(outcome), TxStatus::InTransaction) = (verb, result, tx)
-            && outcome.tag != Tag::Other
-        {
+        let chains = match result {
+            Ok(outcome) => outcome.tag != Tag::Other,
+            Err(error) => error.kind == ErrorKind::TransactionBroken,
+        };
+        if chains && *verb == Verb::Statement && tx == TxStatus::InTransaction {
             self.savepoints.clear();
             self.chained = true;
             self.phase = Phase::Broken { by_error: false };

@@ -15,13 +15,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use oxyde_exec::dispatch::wait;
+use oxyde_exec::pool::PoolConfig;
+use oxyde_exec::postgres::config::{Pooler, PostgresConfig};
 use oxyde_exec::query::{
     Column, Encoded, Formats, Malformed, Params, Query, RawRows, RowReader, Statement,
 };
 use oxyde_exec::{
     BeginMode, CancelFlag, Database, ErrorKind, ExecError, Job, Lease, Outcome, TxStatus, Work,
+    postgres,
 };
-use polling::{LOOP, database};
+use polling::{LOOP, Place, Polling};
 
 fn address() -> String {
     let url =
@@ -29,6 +32,38 @@ fn address() -> String {
     let rest = url.split_once("://").expect("a URL").1;
     let authority = rest.split(['/', '?']).next().unwrap();
     authority.rsplit('@').next().unwrap().to_owned()
+}
+
+fn database(address: &str, change: impl Fn(&mut PostgresConfig)) -> (Arc<Database>, Arc<Polling>) {
+    let mut config = PostgresConfig {
+        name: "test".to_owned(),
+        user: "postgres".to_owned(),
+        database: "postgres".to_owned(),
+        application_name: Some("oxyde tests".to_owned()),
+        pool: PoolConfig {
+            max_connections: 2,
+            min_connections: 0,
+            max_waiting: None,
+            idle_timeout: None,
+            max_lifetime: None,
+        },
+        statement_cache: 100,
+        pooler: Pooler::Auto,
+        lock_timeout: None,
+        commit_timeout: Some(Duration::from_secs(5)),
+        drain_budget: Duration::from_secs(5),
+        on_connect: Vec::new(),
+        test_before_acquire: false,
+        facts: "SELECT 'anything', 'icu'",
+    };
+    change(&mut config);
+    let place = Place {
+        address: address.to_owned(),
+        ..Place::default()
+    };
+    polling::start(place, config.pool.clone(), move |driver| {
+        postgres::engine(config.clone(), driver)
+    })
 }
 
 /// Keeps all fields as texts.

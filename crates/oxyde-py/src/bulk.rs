@@ -2,7 +2,7 @@
 
 use oxyde_exec::Cells;
 use oxyde_exec::query::Encoded;
-use oxyde_sql::{BindSlot, BulkForm};
+use oxyde_sql::{BindSlot, BulkForm, SqlType};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -10,11 +10,14 @@ use pyo3::types::{PyDict, PyList, PySet, PyString, PyTuple, PyType};
 
 use crate::bind;
 use crate::bind::growing::Growing;
+use crate::bind::parameters::Parameters;
 use crate::cache::{Statement, Wire};
+use crate::copying::{CopyStatement, Lines};
 use crate::errors;
 use crate::hydrate::{self, CellRow};
 use crate::layout;
 use crate::loader::{Loader, Output};
+use crate::parts::ManyRows;
 
 /// One field of the insert: where its value is found and what is done to it first.
 struct Field<'py> {
@@ -218,6 +221,90 @@ impl<'py> Rows<'_, 'py> {
 }
 
 impl Rows<'_, '_> {
+    /// Encodes all rows for INSERTs of many rows each, as few as the server's limits allow: how many rows each has, and
+    /// its parameters. `None` if the rows were to be alike and are not.
+    pub fn encode_parts(
+        &self,
+        server: &oxyde_sql::Target,
+    ) -> PyResult<Option<Vec<(usize, Encoded)>>> {
+        let py = self.rows.py();
+        let name = server.dialect.name();
+        let fields = self.named()?;
+        let statement = self.statement;
+        let (row_binds, shared) = statement
+            .plan
+            .binds
+            .split_at(statement.plan.row_binds.min(statement.plan.binds.len()));
+        let (most_rows, most_bytes) = ManyRows::limits(row_binds.len(), &server.mysql);
+        let room = most_rows
+            .min(self.rows.len())
+            .saturating_mul(row_binds.len())
+            + shared.len();
+        let mut parts = Vec::new();
+        let mut values = Parameters::new(room);
+        let mut count = 0usize;
+        let finish = |mut values: Parameters| -> PyResult<Encoded> {
+            for slot in shared {
+                let value = self.shared(slot);
+                bind::mysql(&value, slot, statement.target(slot.param), &mut values)?;
+            }
+            values.finish(py, name)
+        };
+        for item in self.rows.iter() {
+            let Some(row) = self.row(&item)? else {
+                return Ok(None);
+            };
+            if count == most_rows {
+                let full = std::mem::replace(&mut values, Parameters::new(room));
+                parts.push((count, finish(full)?));
+                count = 0;
+            }
+            // Twice if the row is one too many for the packet.
+            loop {
+                let mark = values.mark();
+                for slot in row_binds {
+                    let Some(value) = self.value(&row, &fields, slot)? else {
+                        return Ok(None);
+                    };
+                    bind::mysql(&value, slot, statement.target(slot.param), &mut values)?;
+                }
+                if count == 0 || values.size() <= most_bytes {
+                    break;
+                }
+                values.rewind(mark);
+                let full = std::mem::replace(&mut values, Parameters::new(room));
+                parts.push((count, finish(full)?));
+                count = 0;
+            }
+            count += 1;
+        }
+        parts.push((count, finish(values)?));
+        Ok(Some(parts))
+    }
+
+    /// Writes all rows for COPY; `None` if the rows were to be alike and are not.
+    pub fn encode_lines(&self, copy: &CopyStatement) -> PyResult<Option<Lines>> {
+        let fields = self.named()?;
+        let binds = &self.statement.plan.binds;
+        let mut lines = Lines::new(copy, self.rows.len(), binds.len());
+        for item in self.rows.iter() {
+            let Some(row) = self.row(&item)? else {
+                return Ok(None);
+            };
+            for slot in binds {
+                let SqlType::Array(ty) = &slot.ty else {
+                    return Ok(None);
+                };
+                let Some(value) = self.value(&row, &fields, slot)? else {
+                    return Ok(None);
+                };
+                lines.push(&value, ty, self.statement.target(slot.param))?;
+            }
+            lines.end_row();
+        }
+        Ok(Some(lines))
+    }
+
     /// Rows without a value of their own: only how many there are.
     fn encode_count(&self, wire: &Wire) -> PyResult<Option<Encoded>> {
         for item in self.rows.iter() {

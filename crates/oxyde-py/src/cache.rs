@@ -14,10 +14,13 @@ use oxyde_sql::{BindSlot, Dialect, Plan, SqlType, StatementKind};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use crate::bind::parameters::Parameters;
 use crate::bind::{self, Target};
 use crate::completion::lock;
-use crate::contract::{self, Notation, ParamNote};
+use crate::contract::{self, ParamNote};
+use crate::copying::CopyStatement;
 use crate::errors;
+use crate::parts::ManyRows;
 
 const CAPACITY: usize = 2_000;
 
@@ -32,12 +35,17 @@ pub struct Statement {
     pub inline: AtomicBool,
     /// For a server that takes parameters in its own format.
     pub wire: Option<Wire>,
+    /// For a bulk insert that COPY can do.
+    pub copy: Option<Arc<CopyStatement>>,
+    /// For a bulk insert in statements of many rows.
+    pub many: Option<ManyRows>,
 }
 
 #[derive(Debug)]
 pub struct Wire {
     pub statement: Arc<query::Statement>,
-    /// Of the parameters.
+    server: Dialect,
+    /// Of the parameters, for PostgreSQL.
     formats: Formats,
     pub pure_read: bool,
 }
@@ -50,8 +58,7 @@ impl Statement {
             .map_err(|e| errors::from_compile(py, &e))?;
         let sql: Arc<str> = Arc::from(plan.sql.as_str());
         Ok(Self {
-            wire: (server.dialect == Dialect::Postgres)
-                .then(|| Wire::new(&sql, &plan, extracted.pure_read)),
+            wire: Wire::new(server.dialect, &sql, &plan, extracted.pure_read),
             sql,
             inline: AtomicBool::new(match plan.kind {
                 StatementKind::Select => plan.returns_rows,
@@ -60,6 +67,8 @@ impl Statement {
                 }
             }),
             notes: extracted.notes,
+            copy: plan.copy.as_ref().map(CopyStatement::new),
+            many: plan.bulk.as_ref().and_then(ManyRows::new),
             plan,
         })
     }
@@ -80,9 +89,17 @@ impl Statement {
         Ok(())
     }
 
-    /// The same for PostgreSQL.
+    /// The same for a server.
     pub fn encode_wire(&self, wire: &Wire, params: &Bound<'_, PyTuple>) -> PyResult<Encoded> {
         self.check(params)?;
+        if wire.server != Dialect::Postgres {
+            let mut values = Parameters::new(self.plan.binds.len());
+            for slot in &self.plan.binds {
+                let value = params.get_borrowed_item(slot.param)?;
+                bind::mysql(&value, slot, self.target(slot.param), &mut values)?;
+            }
+            return values.finish(params.py(), wire.server.name());
+        }
         let mut values = Vec::with_capacity(self.plan.binds.len() * 16);
         for slot in &self.plan.binds {
             let value = params.get_borrowed_item(slot.param)?;
@@ -111,31 +128,48 @@ impl Statement {
             Target {
                 label: "a parameter",
                 stored: false,
-                notation: Notation::Plain,
+                declared: None,
             },
             |note| Target {
                 label: &note.label,
                 stored: note.stored,
-                notation: note.notation,
+                declared: note.declared.as_ref(),
             },
         )
     }
 }
 
 impl Wire {
-    fn new(sql: &Arc<str>, plan: &Plan, pure_read: bool) -> Self {
+    /// `None` for SQLite, which takes cells.
+    fn new(server: Dialect, sql: &Arc<str>, plan: &Plan, pure_read: bool) -> Option<Self> {
+        match server {
+            Dialect::Postgres => Some(Self::postgres(sql, plan, pure_read)),
+            Dialect::Mysql | Dialect::MariaDb => Some(Self {
+                // The types go with the values, and rows of prepared statements are always binary.
+                statement: query::Statement::new(Arc::clone(sql), Vec::new(), Formats::Binary),
+                server,
+                formats: Formats::Binary,
+                pure_read,
+            }),
+            Dialect::Sqlite => None,
+        }
+    }
+
+    fn postgres(sql: &Arc<str>, plan: &Plan, pure_read: bool) -> Self {
         let types: Vec<u32> = plan.binds.iter().map(|slot| declared(slot).0).collect();
         let formats = formats(plan.binds.iter().map(|slot| declared(slot).1));
         let results = formats_of_results(plan);
         Self {
             statement: query::Statement::new(Arc::clone(sql), types, results),
+            server: Dialect::Postgres,
             formats,
             pure_read,
         }
     }
 
+    /// Values in PostgreSQL's form.
     pub fn encoded(&self, py: Python<'_>, count: usize, values: Vec<u8>) -> PyResult<Encoded> {
-        bind::encoded(py, count, self.formats.clone(), values)
+        bind::encoded(py, self.server.name(), count, self.formats.clone(), values)
     }
 }
 

@@ -94,6 +94,27 @@ pub fn time(micros: i64) -> Option<Stamp> {
     })
 }
 
+/// Whether Python has such a date and time: a server may hold the month 0 or 31 February.
+pub fn exists(stamp: &Stamp) -> bool {
+    let last = match stamp.month {
+        2 if is_leap(stamp.year) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => 0,
+    };
+    (1..=9999).contains(&stamp.year)
+        && (1..=last).contains(&stamp.day)
+        && stamp.hour < 24
+        && stamp.minute < 60
+        && stamp.second < 60
+        && stamp.micros < 1_000_000
+}
+
+fn is_leap(year: u16) -> bool {
+    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -140,6 +161,39 @@ mod tests {
         }
         assert_eq!(date(-730_120), None);
         assert_eq!(date(2_921_940), None);
+    }
+
+    #[test]
+    fn exactly_the_days_of_the_calendar_exist() {
+        let mut days = 0;
+        for year in 0..=9999 {
+            for month in 0..=13 {
+                days += (0..=32)
+                    .filter(|day| exists(&at(year, month, *day)))
+                    .count();
+            }
+        }
+        // 0001-01-01 to 9999-12-31
+        assert_eq!(days, 3_652_059);
+        assert!(
+            exists(&at(2000, 2, 29)) && !exists(&at(1900, 2, 29)) && !exists(&at(10_000, 1, 1))
+        );
+        let late = |hour, minute, second, micros| Stamp {
+            hour,
+            minute,
+            second,
+            micros,
+            ..at(2024, 1, 1)
+        };
+        assert!(exists(&late(23, 59, 59, 999_999)));
+        for wrong in [
+            late(24, 0, 0, 0),
+            late(0, 60, 0, 0),
+            late(0, 0, 60, 0),
+            late(0, 0, 0, 1_000_000),
+        ] {
+            assert!(!exists(&wrong));
+        }
     }
 
     #[test]

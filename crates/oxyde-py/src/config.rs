@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use oxyde_exec::dispatch::Parts;
 use oxyde_exec::engine::Engine;
+use oxyde_exec::mysql::config::{MysqlConfig, Settings};
 use oxyde_exec::pool::PoolConfig;
 use oxyde_exec::postgres::config::{Pooler, PostgresConfig};
-use oxyde_exec::postgres::driver::Driver;
-use oxyde_exec::postgres::engine::PostgresEngine;
-use oxyde_exec::{Database, SqliteConfig};
+use oxyde_exec::wire::driver::Driver;
+use oxyde_exec::{Database, SqliteConfig, mysql, postgres};
+use oxyde_sql::{Dialect, Target};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -119,30 +120,52 @@ fn pooler(settings: &Bound<'_, PyDict>) -> PyResult<Pooler> {
     }
 }
 
-pub fn postgres(
-    name: String,
-    config: &Bound<'_, PyDict>,
-    settings: &Bound<'_, PyDict>,
-) -> PyResult<Arc<Database>> {
-    let py = config.py();
-    let connector = py
-        .import("oxyde_core._sockets")?
-        .call_method1("connector", (config,))?;
-    let user: String = connector.getattr("user")?.extract()?;
+/// What makes the connections, in Python.
+fn connector<'py>(config: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+    config
+        .py()
+        .import("oxyde_core._connect")?
+        .call_method1("connector", (config,))
+}
+
+fn pool(settings: &Bound<'_, PyDict>) -> PyResult<PoolConfig> {
     let default = SqliteConfig::default();
-    let pool = PoolConfig {
+    Ok(PoolConfig {
         max_connections: get(settings, "max_connections", default.max_connections)?,
         min_connections: get(settings, "min_connections", default.min_connections)?,
         max_waiting: get(settings, "max_waiting", None::<usize>)?,
         idle_timeout: duration(settings, "idle_timeout")?,
         max_lifetime: duration(settings, "max_lifetime")?,
-    };
+    })
+}
+
+/// A database whose engine is made anew in each process.
+fn database(
+    name: String,
+    connector: Bound<'_, PyAny>,
+    pool: PoolConfig,
+    engine: impl Fn(Arc<dyn Driver>) -> Arc<dyn Engine> + Send + Sync + 'static,
+) -> Arc<Database> {
+    let connector = Arc::new(connector.unbind());
+    Database::with_engine(name, move || {
+        let driver = AsyncioDriver::new(Arc::clone(&connector));
+        Parts::new(engine(driver), pool.clone(), None)
+    })
+}
+
+pub fn postgres(
+    name: String,
+    config: &Bound<'_, PyDict>,
+    settings: &Bound<'_, PyDict>,
+) -> PyResult<Arc<Database>> {
+    let connector = connector(config)?;
+    let pool = pool(settings)?;
     let engine_config = PostgresConfig {
         name: name.clone(),
         database: connector.getattr("database")?.extract()?,
-        user,
+        user: connector.getattr("user")?.extract()?,
         application_name: get(settings, "pg_application_name", None::<String>)?,
-        pool,
+        pool: pool.clone(),
         statement_cache: get(settings, "pg_statement_cache_capacity", STATEMENTS)?,
         pooler: pooler(settings)?,
         lock_timeout: duration(settings, "lock_timeout")?,
@@ -150,12 +173,56 @@ pub fn postgres(
         drain_budget: DRAIN,
         on_connect: get(settings, "on_connect", Vec::<String>::new())?,
         test_before_acquire: get(settings, "test_before_acquire", false)?,
-        facts: oxyde_sql::Target::facts_query(oxyde_sql::Dialect::Postgres).unwrap_or("SELECT"),
+        facts: Target::facts_query(Dialect::Postgres).unwrap_or("SELECT"),
     };
-    let connector = Arc::new(connector.unbind());
-    Ok(Database::with_engine(name, move || {
-        let driver = AsyncioDriver::new(Arc::clone(&connector)) as Arc<dyn Driver>;
-        let engine = PostgresEngine::new(engine_config.clone(), driver) as Arc<dyn Engine>;
-        Parts::new(engine, engine_config.pool.clone(), None)
+    Ok(database(name, connector, pool, move |driver| {
+        postgres::engine(engine_config.clone(), driver)
     }))
+}
+
+pub fn mysql(
+    name: String,
+    config: &Bound<'_, PyDict>,
+    settings: &Bound<'_, PyDict>,
+) -> PyResult<Arc<Database>> {
+    let connector = connector(config)?;
+    let pool = pool(settings)?;
+    let session = |dialect| Target::session_sql(dialect).unwrap_or_default();
+    let engine_config = MysqlConfig {
+        name: name.clone(),
+        database: connector.getattr("database")?.extract()?,
+        user: connector.getattr("user")?.extract()?,
+        application_name: None,
+        pool: pool.clone(),
+        statement_cache: STATEMENTS,
+        lock_timeout: duration(settings, "lock_timeout")?,
+        commit_timeout: duration(settings, "commit_timeout")?,
+        drain_budget: DRAIN,
+        on_connect: collation(settings)?
+            .into_iter()
+            .chain(get(settings, "on_connect", Vec::<String>::new())?)
+            .collect(),
+        test_before_acquire: get(settings, "test_before_acquire", false)?,
+        facts: Target::facts_query(Dialect::Mysql).unwrap_or("SELECT VERSION(), ''"),
+        settings: Settings {
+            mysql: session(Dialect::Mysql),
+            mariadb: session(Dialect::MariaDb),
+        },
+    };
+    Ok(database(name, connector, pool, move |driver| {
+        mysql::engine(engine_config.clone(), driver)
+    }))
+}
+
+/// What the user wants texts to be compared by that come from no column. (The character set is not for a user to say.)
+fn collation(settings: &Bound<'_, PyDict>) -> PyResult<Option<String>> {
+    let name: Option<String> = get(settings, "mysql_collation", None)?;
+    match name {
+        Some(name) if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => {
+            Err(PyValueError::new_err(
+                "mysql_collation must be a name of letters, digits and underscores",
+            ))
+        }
+        name => Ok(name.map(|name| format!("SET NAMES utf8mb4 COLLATE {name}"))),
+    }
 }

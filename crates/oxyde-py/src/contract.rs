@@ -17,29 +17,58 @@ use crate::tables;
 /// Far deeper than the reader allows; it only keeps this conversion from exhausting the stack.
 const MAX_NESTING: usize = 1_000;
 
-/// What a parameter is for, beside its type: used in errors and by the encoders.
-/// What a column with a `db_type` makes of a JSON document.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Notation {
-    /// JSON or text: it is stored as a document.
-    #[default]
-    Plain,
-    /// A type that is neither, such as inet under a union of address types.
-    Other,
+/// A column type in the program's own words (`db_type`), as far as encoders look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// Its first word in lower case; `varchar` for what is one by another name.
+    pub name: String,
+    /// The numbers in parentheses behind it.
+    pub length: Option<u32>,
+    pub scale: Option<u32>,
 }
 
-impl Notation {
+impl Declared {
     fn of(db_type: &str) -> Self {
-        let name: String = db_type
-            .trim_start()
-            .chars()
-            .take_while(char::is_ascii_alphabetic)
-            .map(|letter| letter.to_ascii_lowercase())
-            .collect();
-        match name.as_str() {
-            "json" | "jsonb" | "text" | "varchar" | "character" | "char" => Self::Plain,
-            _ => Self::Other,
+        let text = db_type.trim_start();
+        let end = text
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .unwrap_or(text.len());
+        let (name, rest) = text.split_at_checked(end).unwrap_or((text, ""));
+        let inside = rest
+            .split_once('(')
+            .and_then(|(_, rest)| rest.split_once(')'))
+            .map_or("", |(inside, _)| inside);
+        let mut numbers = inside.split(',').map(|number| number.trim().parse().ok());
+        let mut name = name.to_ascii_lowercase();
+        let varies = rest
+            .split_whitespace()
+            .next()
+            .is_some_and(|word| word.to_ascii_lowercase().starts_with("varying"));
+        if varies && matches!(name.as_str(), "character" | "char" | "nchar") {
+            "varchar".clone_into(&mut name);
         }
+        Self {
+            name,
+            length: numbers.next().flatten(),
+            scale: numbers.next().flatten(),
+        }
+    }
+
+    /// Whether a JSON document is stored as one: not in a type that is neither JSON nor text, such as inet under a
+    /// union of address types.
+    pub fn holds_documents(&self) -> bool {
+        matches!(
+            self.name.as_str(),
+            "json"
+                | "jsonb"
+                | "text"
+                | "tinytext"
+                | "mediumtext"
+                | "longtext"
+                | "varchar"
+                | "character"
+                | "char"
+        )
     }
 }
 
@@ -47,15 +76,17 @@ impl Notation {
 #[derive(Clone, Debug)]
 struct Place {
     label: String,
-    notation: Notation,
+    declared: Option<Declared>,
 }
 
+/// What a parameter is for, beside its type: used in errors and by the encoders.
 #[derive(Clone, Debug, Default)]
 pub struct ParamNote {
     pub label: String,
     /// Stored in a column, so that it must fit it exactly.
     pub stored: bool,
-    pub notation: Notation,
+    /// Of the column that it meets.
+    pub declared: Option<Declared>,
 }
 
 pub struct Extracted {
@@ -158,11 +189,11 @@ impl Notes {
                             .fields
                             .iter()
                             .map(|field| {
-                                let Place { label, notation } = place(table, field);
+                                let Place { label, declared } = place(table, field);
                                 ParamNote {
                                     label,
                                     stored: true,
-                                    notation,
+                                    declared,
                                 }
                             })
                             .collect();
@@ -254,7 +285,7 @@ impl Notes {
             *note = ParamNote {
                 label: place.label.clone(),
                 stored,
-                notation: place.notation,
+                declared: place.declared.clone(),
             };
         }
     }
@@ -266,13 +297,41 @@ fn place(table: &Table, field: &str) -> Place {
     let db_type = column.and_then(|column| column.db_type.as_deref());
     Place {
         label: format!("{}.{name}", table.name),
-        notation: db_type.map(Notation::of).unwrap_or_default(),
+        declared: db_type.map(Declared::of),
     }
 }
 
 fn plain(label: &str) -> Place {
     Place {
         label: label.to_owned(),
-        notation: Notation::Plain,
+        declared: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Declared;
+
+    #[test]
+    fn types_in_the_programs_words() {
+        for (db_type, name, length, scale) in [
+            ("VARCHAR(20)", "varchar", Some(20), None),
+            (" decimal ( 10 , 2 ) UNSIGNED", "decimal", Some(10), Some(2)),
+            ("BIGINT UNSIGNED", "bigint", None, None),
+            ("Character  Varying (7)", "varchar", Some(7), None),
+            ("character(7)", "character", Some(7), None),
+            ("int8range", "int8range", None, None),
+            ("ENUM('a,1','b')", "enum", None, None),
+            ("\"Own\"", "", None, None),
+            ("char(", "char", None, None),
+        ] {
+            let declared = Declared::of(db_type);
+            assert_eq!(declared.name, name, "{db_type}");
+            assert_eq!(
+                (declared.length, declared.scale),
+                (length, scale),
+                "{db_type}"
+            );
+        }
     }
 }

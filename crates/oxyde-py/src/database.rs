@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use oxyde_exec::postgres::taint;
-use oxyde_exec::query::{Encoded, Params, Query, RowReader};
+use oxyde_exec::query::{Encoded, Params, Query};
 use oxyde_exec::{
     Begin, BeginMode, CancelFlag, Cells, Inline, Isolation, Job, LoopId, Outcome, Returning, Sink,
     Work,
 };
-use oxyde_sql::{BulkForm, Dialect, StatementKind, Version};
+use oxyde_sql::{BulkForm, Dialect, StatementKind};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -26,7 +26,7 @@ use crate::bulk::{self, Fill, Uniform};
 use crate::cache::{PlanCache, Statement, Texts, Wire};
 use crate::completion::{Hub, lock};
 use crate::config::{self, Waits};
-use crate::contract::Notation;
+use crate::copying::Copy;
 use crate::deadlines::Limit;
 use crate::errors;
 use crate::fairness;
@@ -36,9 +36,11 @@ use crate::hydrate;
 use crate::lease::Lease;
 use crate::lifecycle;
 use crate::loader::Loader;
+use crate::parts::Parts;
 use crate::pending::{Pending, Stop};
-use crate::reader::Reader;
+use crate::reader::{self, RowsInto};
 use crate::scope::{self, Kind};
+use crate::server;
 use crate::show;
 
 #[pyclass(frozen, module = "oxyde_core._core")]
@@ -47,7 +49,8 @@ pub struct Database {
     plans: PlanCache,
     /// Raw SQL on a server.
     texts: Texts,
-    dialect: Dialect,
+    /// What the URL names.
+    asked: Dialect,
     /// What the server has said of itself.
     server: Mutex<Option<oxyde_sql::Target>>,
     waits: Waits,
@@ -73,10 +76,6 @@ struct Call<'a, 'py> {
     timeout: Option<Duration>,
 }
 
-fn boxed(reader: Reader) -> Box<dyn RowReader> {
-    Box::new(reader)
-}
-
 thread_local! {
     /// Buffers of the inline path, kept between calls so that a look-up allocates nothing but its result.
     static SCRATCH: RefCell<Option<(Cells, Outcome)>> = const { RefCell::new(None) };
@@ -84,15 +83,14 @@ thread_local! {
 
 impl Database {
     fn server_or_oldest(&self) -> oxyde_sql::Target {
-        lock(&self.server).unwrap_or_else(|| (self.dialect, self.dialect.oldest()).into())
+        lock(&self.server).unwrap_or_else(|| (self.asked, self.asked.oldest()).into())
     }
 
     /// After the first connection: the server says what it is.
     pub fn connected(&self, outcome: &Outcome) {
         if let Some(oxyde_exec::CellRef::Text(bytes)) = outcome.rows.get(0, 0) {
-            let version = parse_version(&String::from_utf8_lossy(bytes));
-            *lock(&self.server) = version
-                .map(|version| oxyde_sql::Target::refined(self.dialect, version, &outcome.names));
+            let version = String::from_utf8_lossy(bytes);
+            *lock(&self.server) = server::described(self.asked, &version, &outcome.names);
         }
     }
 
@@ -198,17 +196,25 @@ impl Database {
         let sql = Arc::clone(&statement.sql);
         let flag = Arc::new(CancelFlag::new());
         let loader = call.loader.filter(|_| statement.plan.returns_rows);
+        let told = call.loader.filter(|_| statement.plan.told_key);
         let (rows, finish) = match (call.fill, loader) {
-            (None, None) => (None, Finish::Affected(sql)),
+            (None, None) => match told {
+                Some(loader) => (None, Finish::Told(loader.clone().unbind(), sql)),
+                None => (None, Finish::Affected(sql)),
+            },
             (None, Some(loader)) => {
-                let (reader, collected) = Reader::rows(py, loader.clone().unbind(), &flag);
-                (Some(boxed(reader)), Finish::Collected(collected, sql))
+                let into = RowsInto::Loader(loader.clone().unbind());
+                let (reader, collected) =
+                    reader::reader(py, self.server_or_oldest().dialect, into, &flag);
+                (Some(reader), Finish::Collected(collected, sql))
             }
             (Some(fill), None) => (None, Finish::Filled(fill, sql)),
             (Some(fill), Some(loader)) => {
-                let (reader, collected) = Reader::values(py, loader.clone().unbind(), &flag);
+                let into = RowsInto::Values(loader.clone().unbind());
+                let (reader, collected) =
+                    reader::reader(py, self.server_or_oldest().dialect, into, &flag);
                 let finish = Finish::FilledFrom(fill, collected, sql);
-                (Some(boxed(reader)), finish)
+                (Some(reader), finish)
             }
         };
         let work = Work::Query(Box::new(Query {
@@ -234,14 +240,16 @@ impl Database {
         }
         let statement = self.texts.get(sql);
         let flag = Arc::new(CancelFlag::new());
-        let (reader, collected) = Reader::dicts(py, &flag);
-        let encoder = collected.encoder(params.to_tuple()?.unbind());
+        let into = RowsInto::Dicts(Vec::new());
+        let (reader, collected) = reader::reader(py, self.server_or_oldest().dialect, into, &flag);
+        let encoder =
+            collected.encoder(self.server_or_oldest().dialect, params.to_tuple()?.unbind());
         let sql = Arc::clone(&statement.sql);
         let work = Work::Query(Box::new(Query {
             taints: taint::taints(&sql),
             statement,
             params: Params::AfterDescribe(encoder),
-            rows: Some(boxed(reader)),
+            rows: Some(reader),
             pure_read: false,
         }));
         let finish = Finish::Collected(collected, sql);
@@ -310,7 +318,7 @@ impl Database {
         let settings = item("settings")?;
         let settings = settings.cast::<PyDict>()?;
         let waits = config::waits(settings)?;
-        let (engine, dialect, inline) = match backend.as_str() {
+        let (engine, asked, inline) = match backend.as_str() {
             "sqlite" => {
                 let path: Option<PathBuf> = item("path")?.extract()?;
                 let engine_config = config::sqlite(name, path, settings)?;
@@ -324,6 +332,10 @@ impl Database {
                 Dialect::Postgres,
                 false,
             ),
+            "mysql" | "mariadb" => {
+                let asked = Dialect::parse(&backend).unwrap_or(Dialect::Mysql);
+                (config::mysql(name, config, settings)?, asked, false)
+            }
             other => {
                 return Err(PyValueError::new_err(format!(
                     "this build has no engine for {other}"
@@ -336,7 +348,7 @@ impl Database {
             engine,
             plans: PlanCache::new(py),
             texts: Texts::default(),
-            dialect,
+            asked,
             server: Mutex::new(None),
             waits,
             inline,
@@ -346,13 +358,20 @@ impl Database {
 
     #[getter]
     fn backend(&self) -> &'static str {
-        self.dialect.id()
+        self.server_or_oldest().dialect.id()
     }
 
     #[getter]
     fn version(&self) -> Option<(u32, u32, u32)> {
         let server = *lock(&self.server);
         server.map(|oxyde_sql::Target { version, .. }| (version.0, version.1, version.2))
+    }
+
+    /// Whether INSERT and UPDATE can give back rows here.
+    #[getter]
+    fn returning(&self) -> (bool, bool) {
+        let features = oxyde_sql::Features::of(self.server_or_oldest());
+        (features.insert_returning, features.update_returning)
     }
 
     /// The statements that create, on this very server, what a schema document (JSON) describes.
@@ -479,13 +498,7 @@ impl Database {
         let _stay = lifecycle::stay(py);
         let statement = self.plans.get(shape, self.server_or_oldest())?;
         let statement = statement.get();
-        let (uniform, mark) = match fill {
-            Some((cls, automatic, state, slot)) => (
-                Some(Uniform::new(cls, automatic, rows, fields)?),
-                Some((state.unbind(), slot.unbind())),
-            ),
-            None => (None, None),
-        };
+        let (uniform, fill) = filling(statement, rows, fields, loader, fill)?;
         let given = bulk::Rows {
             statement,
             rows,
@@ -499,15 +512,6 @@ impl Database {
             let Some(params) = given.encode_arrays(wire)? else {
                 return Ok(py.None());
             };
-            let fill = mark.map(|(state, state_slot)| Fill {
-                instances: rows.clone().unbind(),
-                loader: loader
-                    .filter(|_| statement.plan.returns_rows)
-                    .map(|loader| loader.clone().unbind()),
-                state,
-                state_slot,
-                numbered: statement.plan.numbered,
-            });
             let call = Call {
                 py,
                 loader,
@@ -542,21 +546,163 @@ impl Database {
                 },
             },
         };
-        let finish = match (mark, loader) {
-            (Some((state, state_slot)), loader) => Finish::Filled(
-                Fill {
-                    instances: rows.clone().unbind(),
-                    loader,
-                    state,
-                    state_slot,
-                    numbered: None,
-                },
-                sql,
-            ),
+        let finish = match (fill, loader) {
+            (Some(fill), _) => Finish::Filled(fill, sql),
             (None, Some(loader)) => Finish::Rows(loader, sql),
             (None, None) => Finish::Affected(sql),
         };
         self.start(py, work, finish, lease, timeout)
+    }
+
+    /// Makes rows ready for INSERTs of many rows each, with what `run_bulk` takes; None if the rows do not all have the
+    /// same fields and should, or where `run_bulk` does it.
+    ///
+    /// `run_part` runs one; all are to be one transaction. Then `Parts.result()` answers what `run_bulk` does.
+    #[pyo3(signature = (shape, rows, fields, converters, loader=None, params=None, fill=None))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the Python signature of the contract"
+    )]
+    fn prepare_parts(
+        &self,
+        py: Python<'_>,
+        shape: &Bound<'_, PyTuple>,
+        rows: &Bound<'_, PyList>,
+        fields: &Bound<'_, PyTuple>,
+        converters: &Bound<'_, PyTuple>,
+        loader: Option<&Bound<'_, Loader>>,
+        params: Option<&Bound<'_, PyTuple>>,
+        fill: Option<FillArguments<'_>>,
+    ) -> PyResult<Option<Parts>> {
+        let _stay = lifecycle::stay(py);
+        let server = self.server_or_oldest();
+        let statement = self.plans.get(shape, server)?;
+        let statement = statement.get();
+        let Some(many) = &statement.many else {
+            return Ok(None);
+        };
+        let wanted = statement.plan.returns_rows || statement.plan.told_key;
+        let loader = loader.filter(|_| wanted);
+        let (uniform, fill) = filling(statement, rows, fields, loader, fill)?;
+        let given = bulk::Rows {
+            statement,
+            rows,
+            fields,
+            converters,
+            params,
+            uniform: uniform.as_ref(),
+        };
+        let step = i64::try_from(server.mysql.key_step).unwrap_or(1);
+        let told = statement.plan.told_key.then_some(step);
+        let loader = loader.map(|loader| loader.clone().unbind());
+        let encoded = given.encode_parts(&server)?;
+        Ok(encoded.map(|encoded| Parts::new(many, encoded, told, loader, fill)))
+    }
+
+    /// Runs one part of a bulk insert.
+    #[pyo3(signature = (parts, index, lease=None, timeout=None))]
+    fn run_part(
+        &self,
+        parts: &Bound<'_, Parts>,
+        index: usize,
+        lease: Option<&Bound<'_, Lease>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = parts.py();
+        let _stay = lifecycle::stay(py);
+        let timeout = timeout.map(config::seconds).transpose()?;
+        let this = parts.get();
+        let flag = Arc::new(CancelFlag::new());
+        let mut query = this.query(py, index)?;
+        if let Some(loader) = this.loader.as_ref().filter(|_| this.returns_rows()) {
+            let loader = loader.clone_ref(py);
+            let into = if this.fills() {
+                RowsInto::Values(loader)
+            } else {
+                RowsInto::Loader(loader)
+            };
+            let dialect = self.server_or_oldest().dialect;
+            let (reader, collected) = reader::reader(py, dialect, into, &flag);
+            query.rows = Some(reader);
+            this.read(index, collected);
+        }
+        let sql = Arc::clone(&query.statement.sql);
+        let finish = Finish::Part(parts.clone().unbind(), index, sql);
+        let work = Work::Query(Box::new(query));
+        self.start_with(py, flag, work, finish, lease, timeout)
+    }
+
+    /// Makes rows ready for COPY, with what `run_bulk` takes; None where that is not the faster way.
+    ///
+    /// Then `fetch_keys` tells whether the table is for COPY, and `copy` stores the rows.
+    #[pyo3(signature = (shape, rows, fields, converters, loader=None, fill=None))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the Python signature of the contract"
+    )]
+    fn prepare_copy(
+        &self,
+        py: Python<'_>,
+        shape: &Bound<'_, PyTuple>,
+        rows: &Bound<'_, PyList>,
+        fields: &Bound<'_, PyTuple>,
+        converters: &Bound<'_, PyTuple>,
+        loader: Option<&Bound<'_, Loader>>,
+        fill: Option<FillArguments<'_>>,
+    ) -> PyResult<Option<Copy>> {
+        let _stay = lifecycle::stay(py);
+        let statement = self.plans.get(shape, self.server_or_oldest())?;
+        let statement = statement.get();
+        let Some(copy) = statement
+            .copy
+            .as_ref()
+            .filter(|copy| copy.is_for(rows.len()))
+        else {
+            return Ok(None);
+        };
+        let (uniform, fill) = filling(statement, rows, fields, loader, fill)?;
+        let given = bulk::Rows {
+            statement,
+            rows,
+            fields,
+            converters,
+            params: None,
+            uniform: uniform.as_ref(),
+        };
+        let lines = given.encode_lines(copy)?;
+        Ok(lines.map(|lines| Copy::new(copy, lines, fill)))
+    }
+
+    /// Whether the rows can be copied; their keys are fetched then.
+    #[pyo3(signature = (copy, lease=None, timeout=None))]
+    fn fetch_keys(
+        &self,
+        copy: &Bound<'_, Copy>,
+        lease: Option<&Bound<'_, Lease>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = copy.py();
+        let _stay = lifecycle::stay(py);
+        let timeout = timeout.map(config::seconds).transpose()?;
+        let finish = Finish::MayCopy(copy.clone().unbind());
+        self.start(py, copy.get().fetch(), finish, lease, timeout)
+    }
+
+    /// Stores the rows; the answer is that of `run_bulk`.
+    #[pyo3(signature = (copy, loader=None, lease=None, timeout=None))]
+    fn copy(
+        &self,
+        copy: &Bound<'_, Copy>,
+        loader: Option<&Bound<'_, Loader>>,
+        lease: Option<&Bound<'_, Lease>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = copy.py();
+        let _stay = lifecycle::stay(py);
+        let timeout = timeout.map(config::seconds).transpose()?;
+        let loader = loader.map(|loader| loader.clone().unbind());
+        let finish = Finish::Copied(copy.clone().unbind(), loader);
+        self.start(py, copy.get().run(), finish, lease, timeout)
     }
 
     /// Runs the user's own SQL; the result is a list of dicts.
@@ -576,7 +722,7 @@ impl Database {
             ));
         };
         let timeout = timeout.map(config::seconds).transpose()?;
-        if self.dialect == Dialect::Postgres {
+        if self.loop_bound {
             let call = Call {
                 py,
                 loader: None,
@@ -594,7 +740,7 @@ impl Database {
                 Target {
                     label: &label,
                     stored: false,
-                    notation: Notation::Plain,
+                    declared: None,
                 },
                 &mut cells,
             )?;
@@ -675,16 +821,30 @@ impl Database {
     }
 }
 
-/// `3.54.0`, `16.2 (Debian …)`, `10.11.19-MariaDB`: the numbers at the start.
-fn parse_version(text: &str) -> Option<Version> {
-    let numbers: String = text
-        .chars()
-        .take_while(|c| c.is_ascii_digit() || *c == '.')
-        .collect();
-    let mut parts = numbers.split('.').map(|part| part.parse().ok());
-    let major = parts.next()??;
-    let mut next = || parts.next().flatten().unwrap_or(0);
-    Some(Version(major, next(), next()))
+/// What rows have to have in common, and what they take over, if they are new instances of one model.
+fn filling<'py>(
+    statement: &Statement,
+    rows: &Bound<'py, PyList>,
+    fields: &Bound<'py, PyTuple>,
+    loader: Option<&Bound<'py, Loader>>,
+    fill: Option<FillArguments<'py>>,
+) -> PyResult<(Option<Uniform<'py>>, Option<Fill>)> {
+    let Some((cls, automatic, state, state_slot)) = fill else {
+        return Ok((None, None));
+    };
+    let fill = Fill {
+        instances: rows.clone().unbind(),
+        loader: loader
+            .filter(|_| statement.plan.returns_rows || statement.plan.told_key)
+            .map(|loader| loader.clone().unbind()),
+        state: state.unbind(),
+        state_slot: state_slot.unbind(),
+        numbered: statement.plan.numbered,
+    };
+    Ok((
+        Some(Uniform::new(cls, automatic, rows, fields)?),
+        Some(fill),
+    ))
 }
 
 fn isolation_level(name: &str) -> PyResult<Isolation> {

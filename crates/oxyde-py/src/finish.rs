@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use oxyde_exec::engine::{Outcome, TxStatus};
 use oxyde_exec::error::ExecError;
+use oxyde_exec::{Cells, Rows};
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 
 use crate::bulk::Fill;
+use crate::copying::Copy;
 use crate::database::Database;
 use crate::errors;
 use crate::hydrate;
 use crate::loader::Loader;
+use crate::parts::Parts;
 use crate::reader::Collected;
 
 pub enum Finish {
@@ -21,10 +24,18 @@ pub enum Finish {
     Affected(Arc<str>),
     /// New instances take over what their insert returned.
     Filled(Fill, Arc<str>),
+    /// The key that the server told with its answer, as a row of the loader.
+    Told(Py<Loader>, Arc<str>),
     /// Rows that were read while they arrived.
     Collected(Collected, Arc<str>),
     /// New instances take over what was read while it arrived.
     FilledFrom(Fill, Collected, Arc<str>),
+    /// Whether COPY can go on, with the keys that have come.
+    MayCopy(Py<Copy>),
+    /// The keys of rows that were copied: for the instances, or as rows of a loader.
+    Copied(Py<Copy>, Option<Py<Loader>>),
+    /// One part of a bulk insert, whose result is asked for when all have ended.
+    Part(Py<Parts>, usize, Arc<str>),
     /// Rows of raw SQL as dicts.
     Dicts(Arc<str>),
     /// Whether a transaction is still open, after one of its own statements.
@@ -37,7 +48,11 @@ pub enum Finish {
 impl Finish {
     fn sql(&self) -> Option<&str> {
         match self {
+            Self::MayCopy(copy) => Some(copy.get().keys_sql()),
+            Self::Copied(copy, _) => Some(copy.get().sql()),
             Self::Rows(_, sql)
+            | Self::Told(_, sql)
+            | Self::Part(_, _, sql)
             | Self::Affected(sql)
             | Self::Filled(_, sql)
             | Self::Collected(_, sql)
@@ -76,6 +91,10 @@ impl Finish {
                 outcome.rows.cells.give_back();
                 list
             }
+            Self::Told(loader, _) => {
+                let rows = told(py, [outcome.last_insert_id])?;
+                hydrate::rows(py, loader.get(), &rows).map(Bound::unbind)
+            }
             // Even if nobody waits any more: the rows are stored, and the instances say so.
             Self::Filled(fill, _) => fill.apply(py, &outcome.rows).map(|()| py.None()),
             Self::Collected(collected, _) => {
@@ -87,6 +106,22 @@ impl Finish {
             Self::FilledFrom(fill, collected, _) => {
                 let rows = collected.take(py)?;
                 fill.apply_values(py, &rows).map(|()| py.None())
+            }
+            Self::MayCopy(copy) => copy.get().may_run().into_py_any(py),
+            Self::Copied(copy, loader) => {
+                let rows = copy.get().rows();
+                match (copy.get().take_fill(), loader) {
+                    (Some(fill), _) => fill.apply(py, &rows).map(|()| py.None()),
+                    (None, Some(loader)) => {
+                        hydrate::rows(py, loader.get(), &rows).map(Bound::unbind)
+                    }
+                    (None, None) => outcome.affected.into_py_any(py),
+                }
+            }
+            Self::Part(parts, index, _) => {
+                let parts = parts.get();
+                parts.counted(index, outcome.last_insert_id, outcome.affected);
+                Ok(py.None())
             }
             Self::Affected(_) => outcome.affected.into_py_any(py),
             Self::Dicts(_) => {
@@ -104,6 +139,21 @@ impl Finish {
             Self::Nothing => Ok(py.None()),
         }
     }
+}
+
+/// Keys that a server told instead of rows, as rows of one column.
+pub fn told(py: Python<'_>, keys: impl IntoIterator<Item = i64>) -> PyResult<Rows> {
+    let mut cells = Cells::new();
+    for key in keys {
+        if key == 0 {
+            return Err(errors::internal(
+                py,
+                "the row was inserted, but its table makes no keys: the column is not AUTO_INCREMENT",
+            ));
+        }
+        cells.push_int(key);
+    }
+    Ok(Rows { cells, width: 1 })
 }
 
 pub fn status_name(status: TxStatus) -> &'static str {

@@ -12,7 +12,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::decode::postgres::Decoder;
+use crate::decode::wire::Decode;
 use crate::decode::{self, Decoded, Unreadable};
 use crate::errors;
 use crate::loader::{Convert, Kind, Loader, Model, NullRule, Output};
@@ -62,21 +62,28 @@ impl Row for CellRow<'_> {
     }
 }
 
-/// A row in PostgreSQL's wire format: the fields, and how each is read.
-#[derive(Clone, Copy)]
-pub struct WireRow<'a> {
+/// A row in a server's wire format: the fields, and how each is read.
+pub struct WireRow<'a, D> {
     pub fields: &'a [Option<&'a [u8]>],
-    pub decoders: &'a [Decoder],
+    pub decoders: &'a [D],
 }
 
-impl WireRow<'_> {
-    fn field(&self, index: usize) -> Option<(&[u8], &Decoder)> {
+impl<D> Clone for WireRow<'_, D> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<D> Copy for WireRow<'_, D> {}
+
+impl<D> WireRow<'_, D> {
+    fn field(&self, index: usize) -> Option<(&[u8], &D)> {
         let bytes = (*self.fields.get(index)?)?;
         Some((bytes, self.decoders.get(index)?))
     }
 }
 
-impl Row for WireRow<'_> {
+impl<D: Decode> Row for WireRow<'_, D> {
     fn is_null(self, index: usize) -> bool {
         self.field(index).is_none()
     }

@@ -64,6 +64,7 @@ struct Layout {
     packed: bool,
     decimal: Py<PyType>,
     uuid: Py<PyType>,
+    member: Py<PyType>,
     uuid_int: Py<PyAny>,
     uuid_safe: Py<PyAny>,
     uuid_unknown: Py<PyAny>,
@@ -109,6 +110,11 @@ pub fn init(py: Python<'_>) -> PyResult<()> {
         uuid_safe: uuid_type.getattr("is_safe")?.unbind(),
         uuid_unknown: uuid.getattr("SafeUUID")?.getattr("unknown")?.unbind(),
         uuid: uuid_type.unbind(),
+        member: py
+            .import("enum")?
+            .getattr("Enum")?
+            .cast_into::<PyType>()?
+            .unbind(),
     };
     let packed = check(py, &value).unwrap_or(false);
     let _ = LAYOUT.set(Layout { packed, ..value });
@@ -276,6 +282,16 @@ pub fn is_time(value: &Bound<'_, PyAny>) -> bool {
 }
 pub fn is_timedelta(value: &Bound<'_, PyAny>) -> bool {
     instance(value, |c| c.delta_type)
+}
+
+/// Whether `value` is a member of an enum.
+pub fn is_member(value: &Bound<'_, PyAny>) -> bool {
+    let Some(layout) = LAYOUT.get() else {
+        return false;
+    };
+    let class = layout.member.bind(value.py());
+    // SAFETY: a live object and a live type.
+    unsafe { ffi::PyObject_TypeCheck(value.as_ptr(), class.as_type_ptr()) != 0 }
 }
 
 fn instance(value: &Bound<'_, PyAny>, of: impl Fn(&Capi) -> *mut ffi::PyTypeObject) -> bool {

@@ -13,6 +13,7 @@ mod calls;
 mod completion;
 mod config;
 mod contract;
+mod copying;
 mod database;
 mod deadlines;
 mod decode;
@@ -25,10 +26,12 @@ mod layout;
 mod lease;
 mod lifecycle;
 mod loader;
+mod parts;
 mod pending;
 mod queue;
 mod reader;
 mod scope;
+mod server;
 mod show;
 mod tables;
 mod transport;
@@ -46,9 +49,11 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("IR_VERSION", oxyde_sql::ir::IR_VERSION)?;
     module.add("MARKER", MARKER)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<copying::Copy>()?;
     module.add_class::<database::Database>()?;
     module.add_class::<lease::Lease>()?;
     module.add_class::<loader::Loader>()?;
+    module.add_class::<parts::Parts>()?;
     module.add_class::<pending::Pending>()?;
     module.add_function(wrap_pyfunction!(tables::register_table, module)?)?;
     module.add_function(wrap_pyfunction!(tables::forget_table, module)?)?;
@@ -57,3 +62,5 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(show::drop_ddl, module)?)?;
     lifecycle::register(module)
 }
+#[cfg(test)]
+mod scratch;

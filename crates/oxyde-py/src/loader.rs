@@ -16,7 +16,8 @@ use pyo3::types::{PyDict, PyFrozenSet, PyString, PyTuple, PyType};
 
 use crate::completion::lock;
 use crate::contract;
-use crate::decode::postgres::{Decoder, Wanted};
+use crate::decode::wire::{Decode, Wanted};
+use crate::decode::{mysql, postgres};
 use crate::errors;
 
 /// Results whose decoders are kept: one statement has a list of columns on each connection.
@@ -88,47 +89,55 @@ pub struct Loader {
     /// Makes the error for a row that was refused: called with the decoded row, the field's name or None, and the
     /// exception or None (NULL where there is none).
     pub explain: Option<Py<PyAny>>,
-    /// How the columns of a server's results are read, latest last.
-    decoders: Mutex<Vec<Known>>,
+    /// How the columns of a server's results are read.
+    pub postgres: Decoders<postgres::Decoder>,
+    pub mysql: Decoders<mysql::Decoder>,
 }
 
-/// The columns of a result and how they are read.
-type Known = (Arc<[Column]>, Arc<[Decoder]>);
+/// The columns of results and how they are read, latest last.
+pub struct Decoders<D>(Mutex<Vec<Known<D>>>);
 
-impl Loader {
+type Known<D> = (Arc<[Column]>, Arc<[D]>);
+
+impl<D> Default for Decoders<D> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<D: Decode> Decoders<D> {
     /// How these columns are read. Chosen once; afterwards found by the list that the engine keeps of them.
-    pub fn decoders(&self, py: Python<'_>, columns: &Arc<[Column]>) -> PyResult<Arc<[Decoder]>> {
-        let mut known = lock(&self.decoders);
+    pub fn get(
+        &self,
+        py: Python<'_>,
+        outputs: &[Output],
+        columns: &Arc<[Column]>,
+    ) -> PyResult<Arc<[D]>> {
+        let mut known = lock(&self.0);
         if let Some((_, found)) = known.iter().find(|(list, _)| Arc::ptr_eq(list, columns)) {
             return Ok(Arc::clone(found));
         }
-        if columns.len() != self.outputs.len() {
+        if columns.len() != outputs.len() {
             return Err(errors::internal(
                 py,
                 &format!(
                     "{} columns came back where {} were asked for",
                     columns.len(),
-                    self.outputs.len()
+                    outputs.len()
                 ),
             ));
         }
-        let same = |decoders: &[Decoder]| {
+        let same = |decoders: &[D]| {
             let mut pairs = decoders.iter().zip(columns.iter());
-            pairs.all(|(decoder, column)| {
-                decoder.oid == column.type_oid && decoder.binary == column.binary
-            })
+            pairs.all(|(decoder, column)| decoder.is_for(column))
         };
         let alike = known.iter().find(|(_, decoders)| same(decoders));
         let decoders = match alike {
             Some((_, decoders)) => Arc::clone(decoders),
-            None => self
-                .outputs
+            None => outputs
                 .iter()
                 .zip(columns.iter())
-                .map(|(output, column)| {
-                    let wanted = Wanted::Field(output.ty.clone());
-                    Decoder::new(column.type_oid, column.binary, wanted)
-                })
+                .map(|(output, column)| D::new(column, Wanted::Field(output.ty.clone())))
                 .collect(),
         };
         if known.len() >= KEPT {
@@ -191,7 +200,8 @@ impl Loader {
             template: template.unbind(),
             model,
             explain,
-            decoders: Mutex::new(Vec::new()),
+            postgres: Decoders::default(),
+            mysql: Decoders::default(),
         })
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use oxyde_exec::LoopId;
 use oxyde_exec::engine::{Outcome, TxStatus};
 use oxyde_exec::error::ExecError;
-use oxyde_exec::postgres::link::Link;
+use oxyde_exec::wire::link::Link;
 use pyo3::prelude::*;
 
 use crate::completion::{Hub, lock};

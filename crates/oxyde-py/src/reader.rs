@@ -9,16 +9,17 @@
 
 use std::sync::{Arc, Mutex};
 
-use oxyde_exec::query::{Column, Encode, Malformed, RawRow, RawRows, RowReader};
+use oxyde_exec::query::{Column, Encode, Malformed, RawRows, RowReader};
 use oxyde_exec::{CancelFlag, CancelReason, ErrorKind, ExecError};
+use oxyde_sql::Dialect;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use crate::bind;
 use crate::completion::lock;
-use crate::decode::Unreadable;
-use crate::decode::postgres::{Decoder, Wanted};
+use crate::decode::wire::{Decode, Wanted};
+use crate::decode::{Unreadable, mysql, postgres};
 use crate::errors;
 use crate::hydrate::{self, GcPause, WireRow};
 use crate::loader::Loader;
@@ -66,11 +67,16 @@ impl Collected {
     }
 
     /// Encodes the parameters of raw SQL as soon as the server has said what they are.
-    pub fn encoder(&self, params: Py<PyTuple>) -> Encode {
+    pub fn encoder(&self, server: Dialect, params: Py<PyTuple>) -> Encode {
         let kept = Arc::clone(&self.kept);
-        Box::new(move |oids, columns| {
+        Box::new(move |types, columns| {
             Python::attach(|py| {
-                bind::natural::all(params.bind(py), oids, columns).map_err(|error| {
+                let params = params.bind(py);
+                let encoded = match server {
+                    Dialect::Postgres => bind::natural::postgres(params, types, columns),
+                    other => bind::natural::mysql(params, types.len(), columns, other),
+                };
+                encoded.map_err(|error| {
                     *lock(&kept.encoding) = Some(error);
                     ExecError::new(ErrorKind::Data, "a parameter was refused")
                 })
@@ -79,60 +85,62 @@ impl Collected {
     }
 }
 
-pub struct Reader {
-    into: Into,
+/// Reads what one kind of server sends.
+struct Reader<D> {
+    into: RowsInto,
     list: Py<PyList>,
     kept: Arc<Kept>,
     cancel: Arc<CancelFlag>,
-    decoders: Arc<[Decoder]>,
+    decoders: Arc<[D]>,
     /// The rest of the rows is passed over.
     over: bool,
 }
 
-enum Into {
+/// What rows become.
+pub enum RowsInto {
+    /// The loader's form.
     Loader(Py<Loader>),
-    /// The values alone, in the loader's order.
+    /// Tuples in the loader's order, whatever form it has.
     Values(Py<Loader>),
-    /// Raw SQL: the names of the columns.
+    /// Raw SQL: dicts by the server's names, which are kept here, and types.
     Dicts(Vec<Py<PyString>>),
 }
 
-impl Reader {
-    /// Rows in the loader's form.
-    pub fn rows(py: Python<'_>, loader: Py<Loader>, cancel: &Arc<CancelFlag>) -> (Self, Collected) {
-        Self::new(py, Into::Loader(loader), cancel)
-    }
+/// A reader for the rows that such a server sends, and what will come of it.
+pub fn reader(
+    py: Python<'_>,
+    server: Dialect,
+    into: RowsInto,
+    cancel: &Arc<CancelFlag>,
+) -> (Box<dyn RowReader>, Collected) {
+    let collected = Collected {
+        list: PyList::empty(py).unbind(),
+        kept: Arc::default(),
+    };
+    let reader: Box<dyn RowReader> = match server {
+        Dialect::Postgres => Box::new(Reader::<postgres::Decoder>::new(
+            py, into, &collected, cancel,
+        )),
+        _ => Box::new(Reader::<mysql::Decoder>::new(py, into, &collected, cancel)),
+    };
+    (reader, collected)
+}
 
-    /// Rows as tuples, whatever form the loader has.
-    pub fn values(
+impl<D: Decode> Reader<D> {
+    fn new(
         py: Python<'_>,
-        loader: Py<Loader>,
+        into: RowsInto,
+        collected: &Collected,
         cancel: &Arc<CancelFlag>,
-    ) -> (Self, Collected) {
-        Self::new(py, Into::Values(loader), cancel)
-    }
-
-    /// Rows as dicts by the server's names and types.
-    pub fn dicts(py: Python<'_>, cancel: &Arc<CancelFlag>) -> (Self, Collected) {
-        Self::new(py, Into::Dicts(Vec::new()), cancel)
-    }
-
-    fn new(py: Python<'_>, into: Into, cancel: &Arc<CancelFlag>) -> (Self, Collected) {
-        let list = PyList::empty(py).unbind();
-        let kept = Arc::new(Kept::default());
-        let collected = Collected {
-            list: list.clone_ref(py),
-            kept: Arc::clone(&kept),
-        };
-        let reader = Self {
+    ) -> Self {
+        Self {
             into,
-            list,
-            kept,
+            list: collected.list.clone_ref(py),
+            kept: Arc::clone(&collected.kept),
             cancel: Arc::clone(cancel),
             decoders: Arc::from([]),
             over: false,
-        };
-        (reader, collected)
+        }
     }
 
     fn keep(&mut self, refusal: Refusal) {
@@ -143,17 +151,20 @@ impl Reader {
     /// The decoders for these columns.
     fn choose(&mut self, py: Python<'_>, columns: &Arc<[Column]>) -> PyResult<()> {
         match &mut self.into {
-            Into::Loader(loader) | Into::Values(loader) => {
-                self.decoders = loader.get().decoders(py, columns)?;
+            RowsInto::Loader(loader) | RowsInto::Values(loader) => {
+                let loader = loader.get();
+                self.decoders = D::kept(loader).get(py, &loader.outputs, columns)?;
             }
-            Into::Dicts(names) => {
+            RowsInto::Dicts(names) => {
+                // Not all servers tell the columns before the statement runs.
+                bind::natural::distinct(py, columns)?;
                 names.clear();
                 for column in columns.iter() {
                     names.push(PyString::intern(py, &column.name).unbind());
                 }
                 self.decoders = columns
                     .iter()
-                    .map(|column| Decoder::new(column.type_oid, column.binary, Wanted::Natural))
+                    .map(|column| D::new(column, Wanted::Natural))
                     .collect();
             }
         }
@@ -166,19 +177,16 @@ impl Reader {
         let mut many = Vec::new();
         let width = self.decoders.len();
         let list = self.list.bind(py);
-        for row in rows.iter() {
+        for row in D::rows(rows) {
             let row = row?;
-            if usize::from(row.width()) != width {
-                return Err(Malformed("a row of another width than its columns"));
-            }
             let fields = match few.get_mut(..width) {
                 Some(few) => {
-                    split(row, few)?;
+                    D::split(row, &self.decoders, few)?;
                     &*few
                 }
                 None => {
                     many.resize(width, None);
-                    split(row, &mut many)?;
+                    D::split(row, &self.decoders, &mut many)?;
                     &*many
                 }
             };
@@ -187,9 +195,9 @@ impl Reader {
                 decoders: &self.decoders,
             };
             let made = match &self.into {
-                Into::Loader(loader) => hydrate::row(py, loader.get(), row),
-                Into::Values(loader) => hydrate::tuple(py, loader.get(), row),
-                Into::Dicts(names) => dict(py, names, row),
+                RowsInto::Loader(loader) => hydrate::row(py, loader.get(), row),
+                RowsInto::Values(loader) => hydrate::tuple(py, loader.get(), row),
+                RowsInto::Dicts(names) => dict(py, names, row),
             };
             let added = made.and_then(|item| {
                 // SAFETY: a live list and a live item, of which the list takes a reference of its own.
@@ -206,16 +214,7 @@ impl Reader {
     }
 }
 
-/// Finds the fields of a row and checks all their lengths, before any is read.
-fn split<'a>(row: RawRow<'a>, places: &mut [Option<&'a [u8]>]) -> Result<(), Malformed> {
-    let mut fields = row.fields();
-    for place in places {
-        *place = fields.field()?;
-    }
-    Ok(())
-}
-
-impl RowReader for Reader {
+impl<D: Decode> RowReader for Reader<D> {
     fn columns(&mut self, columns: &Arc<[Column]>) {
         Python::attach(|py| {
             let list = self.list.bind(py);
@@ -237,7 +236,7 @@ impl RowReader for Reader {
             return Ok(());
         }
         let wanted = self.cancel.reason() != Some(CancelReason::Cancelled);
-        if !wanted && !matches!(self.into, Into::Values(_)) {
+        if !wanted && !matches!(self.into, RowsInto::Values(_)) {
             self.keep(Refusal::Skipped);
             return Ok(());
         }
@@ -250,10 +249,10 @@ impl RowReader for Reader {
     }
 }
 
-fn dict<'py>(
+fn dict<'py, D: Decode>(
     py: Python<'py>,
     names: &[Py<PyString>],
-    row: WireRow<'_>,
+    row: WireRow<'_, D>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let dict = PyDict::new(py);
     for ((name, field), decoder) in names.iter().zip(row.fields).zip(row.decoders) {

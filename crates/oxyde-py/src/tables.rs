@@ -38,10 +38,11 @@ pub fn register_table(
         bool,
         bool,
         Option<String>,
+        Option<String>,
     );
     let mut list = Vec::with_capacity(columns.len());
     for column in columns {
-        let (field, name, ty, nullable, primary_key, auto, generated, db_type): Row<'_> =
+        let (field, name, ty, nullable, primary_key, auto, generated, db_type, collation): Row<'_> =
             column.extract()?;
         let ty = contract::sql_type(&ty)?;
         list.push(Column {
@@ -49,6 +50,7 @@ pub fn register_table(
             name,
             ty,
             db_type,
+            collation,
             nullable,
             primary_key,
             auto,

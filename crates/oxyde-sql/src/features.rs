@@ -32,12 +32,20 @@ pub struct Features {
     pub default_values: bool,
     /// `unnest($1, $2)` turns array parameters into rows: PostgreSQL.
     pub unnest: bool,
+    /// The answer to an INSERT tells the first number that it made: MySQL, MariaDB.
+    pub last_insert_id: bool,
+    /// `COPY t FROM STDIN` takes many rows at once: PostgreSQL.
+    pub copy: bool,
     /// `INSERT INTO t SELECT FROM generate_series(1, n)`, a query without columns, inserts n rows of defaults: PostgreSQL.
     pub rows_without_columns: bool,
     /// Several rows in one INSERT are the fastest way. On SQLite a stepped statement is.
     pub multi_row_insert: bool,
-    /// `SET a = …, b = …` gives each expression the old row, as the standard says. MySQL and MariaDB assign from left to right.
+    /// `SET a = …, b = …` gives each expression the old row, as the standard says. MySQL assigns from left to right, and so does MariaDB but in our own sessions' SQL mode.
     pub simultaneous_assignment: bool,
+    /// An UPDATE may join its table to itself, which gives it the old row: MySQL.
+    pub update_self_join: bool,
+    /// An INSERT that leaves rows that are there alone can give back those that it adds. MariaDB gives back both.
+    pub ignore_returning: bool,
     /// `x IN (SELECT …)` in UPDATE and DELETE looks rows up by index: MySQL since 8.0.21, MariaDB since 11.1. Before, only their forms for several tables do; the others visit, and lock, every row.
     pub indexed_in_changes: bool,
 
@@ -62,8 +70,12 @@ pub struct Features {
     pub exact_arrays: bool,
     /// A query may stand inside an expression. Not in constraints and indexes.
     pub subqueries: bool,
-    /// `JSON_OVERLAPS`. MariaDB since 10.9.
-    pub json_overlaps: bool,
+    /// Rows are made of a JSON list by `JSON_TABLE`, in a query of their own: MySQL and MariaDB.
+    pub json_tables: bool,
+    /// Powers of decimals are decimals. On MySQL and MariaDB they would be floats.
+    pub decimal_powers: bool,
+    /// The collations `utf8mb4_uca1400_…`, which know the cases of all letters of Unicode 14: MariaDB since 10.10.1. Before, those of 5.2 are known.
+    pub uca1400: bool,
     /// `JSON_NORMALIZE` puts the keys of a document in order: MariaDB since 10.7. Before, documents are equal when their texts are, but for spaces.
     pub json_normalize: bool,
     /// The functions of [`crate::SQLITE_FUNCTIONS`] may be called: in statements on our own connections, never in DDL.
@@ -78,6 +90,14 @@ pub struct Features {
     pub index_opclass: bool,
     /// Index on an expression. MariaDB needs a generated column.
     pub expression_index: bool,
+    /// An index on texts and bytes without a length holds the whole values. MySQL and MariaDB hold the beginning.
+    pub whole_keys: bool,
+    /// Texts and bytes without a length can be unique. MySQL cannot; MariaDB keeps hashes of them.
+    pub long_uniques: bool,
+    /// Names may have characters beyond the Basic Multilingual Plane, and end in spaces. MySQL puts a question mark in the place of such a character.
+    pub any_name: bool,
+    /// Members of an enum may end in spaces. MySQL and MariaDB cut them off.
+    pub padded_enums: bool,
     /// Constraints that are checked at commit: foreign keys. PostgreSQL and SQLite.
     pub deferrable_foreign_key: bool,
     /// Constraints that are checked at commit: uniques. PostgreSQL.
@@ -106,6 +126,7 @@ impl Features {
             dialect,
             version,
             case_mapping,
+            ..
         } = target.into();
         let postgres = dialect == Dialect::Postgres;
         let mysql = dialect == Dialect::Mysql;
@@ -123,9 +144,13 @@ impl Features {
             insert_row_alias: mysql && version >= Version(8, 0, 19),
             default_values: postgres || sqlite,
             unnest: postgres,
+            last_insert_id: mysql || mariadb,
+            copy: postgres,
             rows_without_columns: postgres,
             multi_row_insert: mysql || mariadb,
-            simultaneous_assignment: postgres || sqlite,
+            simultaneous_assignment: !mysql,
+            update_self_join: mysql,
+            ignore_returning: !mariadb,
             indexed_in_changes: postgres
                 || sqlite
                 || (mysql && version >= Version(8, 0, 21))
@@ -141,7 +166,9 @@ impl Features {
             case_mapping,
             exact_arrays: postgres,
             subqueries: true,
-            json_overlaps: mysql || (mariadb && version >= Version(10, 9, 0)),
+            json_tables: mysql || mariadb,
+            decimal_powers: postgres,
+            uca1400: mariadb && version >= Version(10, 10, 1),
             json_normalize: mariadb && version >= Version(10, 7, 0),
             registered_functions: sqlite,
 
@@ -149,6 +176,10 @@ impl Features {
             index_include: postgres,
             index_opclass: postgres,
             expression_index: !mariadb,
+            whole_keys: postgres || sqlite,
+            long_uniques: !mysql,
+            any_name: postgres || sqlite,
+            padded_enums: postgres || sqlite,
             deferrable_foreign_key: postgres || sqlite,
             deferrable_unique: postgres,
             nulls_not_distinct: postgres && version >= Version(15, 0, 0),

@@ -35,6 +35,8 @@ pub mod schema {
 pub use dialect::sqlite::FUNCTIONS as SQLITE_FUNCTIONS;
 pub use dialect::{Dialect, Version};
 pub use features::Features;
-pub use plan::{BindSlot, BulkForm, CompileError, Plan, ResultColumn, StatementKind, Transform};
-pub use target::{CaseMapping, Target};
+pub use plan::{
+    BindSlot, BulkForm, CompileError, CopyForm, Plan, ResultColumn, StatementKind, Transform,
+};
+pub use target::{CaseMapping, MysqlSettings, Target};
 pub use types::{EnumType, SqlType, TypeTagError};

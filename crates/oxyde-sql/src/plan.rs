@@ -26,6 +26,24 @@ pub struct Plan {
     /// numbers in the order of the rows. The rows come back in that order, too,
     /// which no manual promises: values that do not ascend say that they did not.
     pub numbered: Option<usize>,
+    /// The one column that is asked for is the key that the server numbers, and
+    /// the server tells it without a row: the first of the statement's.
+    pub told_key: bool,
+    /// For a bulk insert: another way for many rows, if there is one.
+    pub copy: Option<CopyForm>,
+}
+
+/// A bulk insert by PostgreSQL's COPY, in its text format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyForm {
+    /// `COPY … FROM STDIN`: of the key if it is `keyed`, then of the row's fields.
+    pub sql: String,
+    /// A query for one column of 64-bit integers, the keys. Its only parameter,
+    /// if `keyed`, is how many (32 bits). No row: the table is not for COPY.
+    pub keys: String,
+    /// Whether each row begins with a key from that query. Without it, the
+    /// query only tells whether the table is for COPY.
+    pub keyed: bool,
 }
 
 /// One placeholder.

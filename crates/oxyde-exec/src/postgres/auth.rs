@@ -8,10 +8,10 @@ use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, Scr
 
 use crate::error::{ErrorKind, ExecError};
 use crate::postgres::backend::Reader;
-use crate::postgres::events::Fatal;
 use crate::postgres::frontend;
 use crate::postgres::session::Password;
 use crate::query::Malformed;
+use crate::wire::events::Fatal;
 
 pub(super) struct Login {
     user: String,

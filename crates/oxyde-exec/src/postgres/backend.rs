@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::engine::{Tag, TxStatus};
 use crate::error::{Effect, ErrorKind, ExecError};
-use crate::postgres::events::{CopyFormat, Notice};
 use crate::query::{Column, Formats, Malformed};
+use crate::wire::events::{CopyFormat, Notice, Summary};
 
 /// Takes a message's body apart from its front.
 pub(crate) struct Reader<'a>(&'a [u8]);
@@ -128,8 +128,7 @@ pub(crate) fn parameters(body: &[u8]) -> Result<Arc<[u32]>, Malformed> {
 /// What a command tag says.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Command {
-    pub(crate) tag: Tag,
-    pub(crate) rows: u64,
+    pub(crate) summary: Summary,
     /// DISCARD ALL, DEALLOCATE ALL: the server has forgotten our prepared statements.
     pub(crate) forgets: bool,
 }
@@ -144,12 +143,15 @@ pub(crate) fn command(body: &[u8]) -> Result<Command, Malformed> {
         rows.checked_mul(10)?.checked_add(u64::from(digit))
     });
     Ok(Command {
-        tag: match tag {
-            b"COMMIT" => Tag::Commit,
-            b"ROLLBACK" => Tag::Rollback,
-            _ => Tag::Other,
+        summary: Summary {
+            tag: match tag {
+                b"COMMIT" => Tag::Commit,
+                b"ROLLBACK" => Tag::Rollback,
+                _ => Tag::Other,
+            },
+            rows: rows.unwrap_or(0),
+            ..Summary::default()
         },
-        rows: rows.unwrap_or(0),
         forgets: matches!(tag, b"DISCARD ALL" | b"DEALLOCATE ALL"),
     })
 }

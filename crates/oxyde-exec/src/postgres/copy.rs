@@ -1,10 +1,10 @@
 //! COPY: bulk data in either direction, started by the simple protocol.
 
 use crate::error::ExecError;
-use crate::postgres::events::Request;
 use crate::postgres::flight::Step;
 use crate::postgres::frontend;
 use crate::postgres::session::Session;
+use crate::wire::events::Request;
 
 /// Longest CopyData message that we send; how the data are cut into messages has no meaning.
 const PIECE: usize = 1 << 24;

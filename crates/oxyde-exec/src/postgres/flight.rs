@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::postgres::copy::CopyUse;
-use crate::postgres::events::Request;
 use crate::postgres::statements::{Name, Prepared};
 use crate::query::{Column, Formats, Statement};
+use crate::wire::events::Request;
 
 /// What the server has to say next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 //! What is whole in the caller's buffer is used in place; only a message that is split between two reads is put
 //! together in a buffer of ours, which grows with the bytes that have come, not with the length announced.
 
-use crate::postgres::events::{Chunk, Event, Fatal, RowChunk};
 use crate::postgres::flight::Step;
 use crate::postgres::session::{Phase, Session};
 use crate::query::Malformed;
+use crate::wire::events::{Chunk, Event, Fatal, RowChunk};
 
 /// At most so much in one event, unless one row alone is longer.
 const ROWS_AT_ONCE: usize = 256 * 1024;

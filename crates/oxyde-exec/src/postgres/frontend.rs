@@ -126,8 +126,10 @@ pub(crate) fn flush(out: &mut Vec<u8>) {
     out.extend_from_slice(b"H\0\0\0\x04");
 }
 
+pub(crate) const TERMINATE: &[u8] = b"X\0\0\0\x04";
+
 pub(crate) fn terminate(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"X\0\0\0\x04");
+    out.extend_from_slice(TERMINATE);
 }
 
 pub(crate) fn query(out: &mut Vec<u8>, sql: &str) {

@@ -1,12 +1,10 @@
 //! PostgreSQL over its own wire protocol.
 //!
 //! ```text
-//! PostgresEngine ── Link (one connection: its job, its deadlines, its cancelling) ── Session (the protocol, no I/O)
-//!        └─ Driver (whoever moves bytes: an event loop's transport, a socket in a test)
-//! ```
-//! Within the session:
+//! server   what PostgreSQL wants of its links (see `wire`), taint
+//! seam     the session as links know it
+//! session  the protocol, no I/O:
 //!
-//! ```text
 //! requests, portals, copy   what can be asked      → flight (what is on its way) → frontend (messages we write)
 //! framing → replies, told   what the server says   → events                        backend (messages we read)
 //! auth                      the login                statements                    what is prepared
@@ -16,17 +14,17 @@ mod auth;
 mod backend;
 pub mod config;
 mod copy;
-pub mod driver;
-pub mod engine;
-pub mod events;
 mod flight;
 mod framing;
 mod frontend;
-pub mod link;
 mod portals;
 mod replies;
 mod requests;
+mod seam;
+mod server;
 pub mod session;
 mod statements;
 pub mod taint;
 mod told;
+
+pub use server::engine;

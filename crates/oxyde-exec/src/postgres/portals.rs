@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::error::{ErrorKind, ExecError};
-use crate::postgres::events::Request;
 use crate::postgres::flight::{InFlight, Step};
 use crate::postgres::frontend;
 use crate::postgres::session::Session;
 use crate::postgres::statements::Name;
 use crate::query::{Column, Encoded, Statement};
+use crate::wire::events::Request;
 
 #[derive(Debug)]
 pub(super) struct Portal {

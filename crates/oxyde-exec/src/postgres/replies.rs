@@ -6,12 +6,12 @@ use crate::engine::TxStatus;
 use crate::error::{Effect, ErrorKind, ExecError};
 use crate::postgres::backend::{self, Report};
 use crate::postgres::copy::CopyUse;
-use crate::postgres::events::{Event, Fatal};
 use crate::postgres::flight::{InFlight, Step};
 use crate::postgres::session::{Phase, Session};
 use crate::postgres::statements::Known;
 use crate::postgres::{frontend, told};
 use crate::query::Malformed;
+use crate::wire::events::{Event, Fatal};
 
 /// An output buffer of more than this is given back once everything is answered.
 const KEPT: usize = 256 * 1024;
@@ -97,12 +97,12 @@ impl Session {
                     self.statements.lost_all();
                 }
                 end_statement(flight);
-                Ok(Some(Event::Completed(request, command.tag, command.rows)))
+                Ok(Some(Event::Completed(request, command.summary)))
             }
             (Step::Execute | Step::Simple, b'I') => {
                 backend::nothing(body)?;
                 end_statement(flight);
-                Ok(Some(Event::Completed(request, Default::default(), 0)))
+                Ok(Some(Event::Completed(request, Default::default())))
             }
             (Step::Execute, b's') if flight.limited => {
                 backend::nothing(body)?;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::error::{Effect, ErrorKind, ExecError};
-use crate::postgres::events::Request;
 use crate::postgres::flight::{InFlight, Preparing, Step};
 use crate::postgres::frontend;
 use crate::postgres::portals::Portal;
 use crate::postgres::session::{Phase, Session, Shape};
 use crate::postgres::statements::{Name, in_formats};
 use crate::query::{Encoded, Formats, Statement};
+use crate::wire::events::Request;
 
 impl Session {
     /// Runs a statement. An error means that nothing was sent.

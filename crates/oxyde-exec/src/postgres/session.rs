@@ -15,7 +15,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::Arc;
 
 use crate::engine::TxStatus;
 use crate::error::{Effect, ErrorKind, ExecError};
@@ -24,25 +23,12 @@ use crate::postgres::flight::InFlight;
 use crate::postgres::frontend;
 use crate::postgres::portals::Portal;
 use crate::postgres::statements::Statements;
-use crate::query::{Column, Statement};
+use crate::query::Statement;
 
-pub use crate::postgres::events::{Chunk, CopyFormat, Event, Fatal, Notice, Request, RowChunk};
-
-/// A secret that no `Debug` shows.
-#[derive(Clone)]
-pub struct Password(pub(crate) Vec<u8>);
-
-impl Password {
-    pub fn new(secret: impl Into<Vec<u8>>) -> Self {
-        Self(secret.into())
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(…)")
-    }
-}
+pub use crate::wire::events::{
+    Chunk, CopyFormat, Event, Fatal, Notice, Request, RowChunk, Summary,
+};
+pub use crate::wire::session::{Password, Shape};
 
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
@@ -79,9 +65,6 @@ impl Default for Limits {
         }
     }
 }
-
-/// Types of the parameters and the columns (none: no rows).
-pub type Shape = (Arc<[u32]>, Arc<[Column]>);
 
 pub(super) enum Phase {
     /// Nothing has been sent.

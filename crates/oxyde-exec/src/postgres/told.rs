@@ -2,10 +2,10 @@
 
 use crate::error::{ErrorKind, ExecError};
 use crate::postgres::backend::{Reader, Report};
-use crate::postgres::events::{Event, Fatal};
 use crate::postgres::replies::{OUT_OF_PLACE, Reply};
 use crate::postgres::session::{Phase, Session};
 use crate::query::Malformed;
+use crate::wire::events::{Event, Fatal};
 
 /// More settings than a server reports.
 const PARAMETERS: usize = 256;

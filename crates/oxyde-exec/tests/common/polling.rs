@@ -1,4 +1,4 @@
-//! A driver for the PostgreSQL engine without an event loop: one thread that looks at its sockets in turns.
+//! A driver for the engines of servers without an event loop: one thread that looks at its sockets in turns.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind as Io, Read, Write};
@@ -11,18 +11,43 @@ use std::time::{Duration, Instant};
 
 use oxyde_exec::dispatch::Parts;
 use oxyde_exec::pool::PoolConfig;
-use oxyde_exec::postgres::config::{Pooler, PostgresConfig};
-use oxyde_exec::postgres::driver::{Channel, Driver};
-use oxyde_exec::postgres::engine::PostgresEngine;
-use oxyde_exec::postgres::link::Link;
+use oxyde_exec::wire::driver::{Channel, Driver};
+use oxyde_exec::wire::engine::WireEngine;
+use oxyde_exec::wire::link::{Link, Started};
+use oxyde_exec::wire::session::{Cancel, Line, Password};
 use oxyde_exec::{Database, Engine, ErrorKind, ExecError, LoopId};
 
 pub const LOOP: LoopId = LoopId(7);
 
+/// Where the server is and how it is spoken to.
+#[derive(Clone, Default)]
+pub struct Place {
+    pub address: String,
+    pub password: Option<Password>,
+    /// The server speaks first.
+    pub greets: bool,
+}
+
+impl Place {
+    /// A connection and what the server has said.
+    fn dial(&self) -> std::io::Result<(TcpStream, Vec<u8>)> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        stream.set_nodelay(true)?;
+        let mut greeting = Vec::new();
+        if self.greets {
+            let mut head = [0; 4];
+            stream.read_exact(&mut head)?;
+            greeting.resize(usize::from(u16::from_le_bytes([head[0], head[1]])), 0);
+            stream.read_exact(&mut greeting)?;
+        }
+        Ok((stream, greeting))
+    }
+}
+
 enum Task {
     Open(Arc<Link>),
     Wake(Arc<Link>),
-    Cancel(Arc<Link>, Vec<u8>),
+    Cancel(Arc<Link>, Cancel),
     Alarm(Instant),
 }
 
@@ -80,8 +105,8 @@ impl Driver for Polling {
         self.task(Task::Wake(Arc::clone(link)));
     }
 
-    fn cancel(&self, link: &Arc<Link>, packet: Vec<u8>) {
-        self.task(Task::Cancel(Arc::clone(link), packet));
+    fn cancel(&self, link: &Arc<Link>, request: Cancel) {
+        self.task(Task::Cancel(Arc::clone(link), request));
     }
 
     fn alarm(&self, _: LoopId, at: Instant) {
@@ -97,130 +122,131 @@ impl Polling {
     }
 }
 
-/// A database on the server at `address`, worked by a thread of its own.
-pub fn database(
-    address: &str,
-    change: impl Fn(&mut PostgresConfig),
+/// A database on the server at `place`, worked by a thread of its own.
+pub fn start(
+    place: Place,
+    pool: PoolConfig,
+    engine: impl Fn(Arc<dyn Driver>) -> Arc<WireEngine> + Send + Sync + 'static,
 ) -> (Arc<Database>, Arc<Polling>) {
     let (sender, receiver) = channel();
     let driver = Arc::new(Polling {
         tasks: Mutex::new(sender),
         writes: AtomicU64::new(0),
     });
-    let mut config = PostgresConfig {
-        name: "test".to_owned(),
-        user: "postgres".to_owned(),
-        database: "postgres".to_owned(),
-        application_name: Some("oxyde tests".to_owned()),
-        pool: PoolConfig {
-            max_connections: 2,
-            min_connections: 0,
-            max_waiting: None,
-            idle_timeout: None,
-            max_lifetime: None,
-        },
-        statement_cache: 100,
-        pooler: Pooler::Auto,
-        lock_timeout: None,
-        commit_timeout: Some(Duration::from_secs(5)),
-        drain_budget: Duration::from_secs(5),
-        on_connect: Vec::new(),
-        test_before_acquire: false,
-        facts: "SELECT 'anything', 'icu'",
-    };
-    change(&mut config);
     let shared = Arc::clone(&driver);
     let database = Database::with_engine("test", move || {
-        let engine = PostgresEngine::new(config.clone(), Arc::clone(&shared) as Arc<dyn Driver>);
-        Parts::new(engine as Arc<dyn Engine>, config.pool.clone(), None)
+        let engine = engine(Arc::clone(&shared) as Arc<dyn Driver>);
+        Parts::new(engine as Arc<dyn Engine>, pool.clone(), None)
     });
-    let (theirs, address) = (Arc::downgrade(&database), address.to_owned());
-    let poller = Arc::clone(&driver);
-    thread::spawn(move || poll(&receiver, &poller, &address, || theirs.upgrade()));
+    let theirs = Arc::downgrade(&database);
+    let mut poller = Poller {
+        driver: Arc::clone(&driver),
+        place,
+        streams: HashMap::new(),
+        next: 0,
+        alarm: None,
+    };
+    thread::spawn(move || poller.run(&receiver, || theirs.upgrade()));
     (database, driver)
 }
 
-fn poll(
-    tasks: &Receiver<Task>,
-    driver: &Arc<Polling>,
-    address: &str,
-    database: impl Fn() -> Option<Arc<Database>>,
-) {
-    let mut streams: HashMap<u64, (Arc<Link>, Arc<Stream>)> = HashMap::new();
-    let mut alarm: Option<Instant> = None;
-    let mut buffer = vec![0; 1 << 16];
-    let mut patience = Instant::now();
-    loop {
-        let mut busy = false;
-        while let Ok(task) = tasks.try_recv() {
-            busy = true;
-            match task {
-                Task::Open(link) => match TcpStream::connect(address) {
-                    Ok(stream) => {
-                        stream.set_nonblocking(true).unwrap();
-                        stream.set_nodelay(true).unwrap();
-                        let stream = Arc::new(Stream {
-                            stream,
-                            driver: Arc::clone(driver),
-                        });
-                        streams.insert(link.id.number, (Arc::clone(&link), Arc::clone(&stream)));
-                        let theirs = Arc::clone(&link);
-                        let started = Box::new(move |result: Result<(), ExecError>| match result {
-                            Ok(()) => theirs.ready(),
-                            Err(error) => theirs.failed(error),
-                        });
-                        link.start(stream, false, None, started);
-                    }
-                    Err(error) => {
-                        link.failed(ExecError::new(ErrorKind::Connect, error.to_string()));
-                    }
-                },
-                Task::Wake(link) => link.pump(),
-                Task::Cancel(link, packet) => {
-                    let sent = TcpStream::connect(address).and_then(|mut stream| {
-                        stream.write_all(&packet)?;
-                        stream.read_to_end(&mut Vec::new())
-                    });
-                    link.cancel_sent(sent.is_ok());
+struct Poller {
+    driver: Arc<Polling>,
+    place: Place,
+    streams: HashMap<u64, (Arc<Link>, Arc<Stream>)>,
+    next: u64,
+    alarm: Option<Instant>,
+}
+
+impl Poller {
+    fn run(&mut self, tasks: &Receiver<Task>, database: impl Fn() -> Option<Arc<Database>>) {
+        let mut buffer = vec![0; 1 << 16];
+        let mut patience = Instant::now();
+        loop {
+            let mut busy = false;
+            while let Ok(task) = tasks.try_recv() {
+                busy = true;
+                self.work(task);
+            }
+            busy |= self.read(&mut buffer);
+            if self.alarm.is_some_and(|at| at <= Instant::now()) {
+                self.alarm = None;
+                if let Some(database) = database() {
+                    database.expire(Instant::now());
+                    self.alarm = database.next_deadline();
                 }
-                Task::Alarm(at) => alarm = Some(alarm.map_or(at, |other| other.min(at))),
+            }
+            if busy {
+                patience = Instant::now();
+            } else if patience.elapsed() > Duration::from_millis(2) {
+                if database().is_none() {
+                    return;
+                }
+                thread::sleep(Duration::from_micros(200));
             }
         }
-        let mut gone = Vec::new();
-        for (number, (link, stream)) in &streams {
-            match (&stream.stream).read(&mut buffer) {
-                Ok(0) => {
-                    gone.push(*number);
-                    link.lost(None);
-                }
+    }
+
+    fn work(&mut self, task: Task) {
+        match task {
+            Task::Open(link) => {
+                let theirs = Arc::clone(&link);
+                let ended = move |result: Result<(), ExecError>| match result {
+                    Ok(()) => theirs.ready(),
+                    Err(error) => theirs.failed(error),
+                };
+                self.log_in(&link, Box::new(ended));
+            }
+            Task::Wake(link) => link.pump(),
+            Task::Cancel(link, Cancel::Statement(sql)) => {
+                let helper = link.helper(LOOP, sql);
+                let sent = move |result: Result<(), ExecError>| link.cancel_sent(result.is_ok());
+                self.log_in(&helper, Box::new(sent));
+            }
+            Task::Cancel(link, Cancel::Packet(packet)) => {
+                let sent = self.place.dial().and_then(|(mut stream, _)| {
+                    stream.write_all(&packet)?;
+                    stream.read_to_end(&mut Vec::new())
+                });
+                link.cancel_sent(sent.is_ok());
+            }
+            Task::Alarm(at) => self.alarm = Some(self.alarm.map_or(at, |other| other.min(at))),
+        }
+    }
+
+    fn log_in(&mut self, link: &Arc<Link>, ended: Started) {
+        match self.place.dial() {
+            Ok((stream, greeting)) => {
+                stream.set_nonblocking(true).unwrap();
+                let stream = Arc::new(Stream {
+                    stream,
+                    driver: Arc::clone(&self.driver),
+                });
+                self.next += 1;
+                self.streams
+                    .insert(self.next, (Arc::clone(link), Arc::clone(&stream)));
+                let password = self.place.password.clone();
+                link.start(stream, Line::Network, password, &greeting, ended);
+            }
+            Err(error) => ended(Err(ExecError::new(ErrorKind::Connect, error.to_string()))),
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> bool {
+        let mut busy = false;
+        self.streams.retain(|_, (link, stream)| {
+            match (&stream.stream).read(buffer) {
+                Ok(0) => link.lost(None),
                 Ok(count) => {
                     busy = true;
                     link.receive(&buffer[..count]);
+                    return true;
                 }
-                Err(error) if error.kind() == Io::WouldBlock => {}
-                Err(error) => {
-                    gone.push(*number);
-                    link.lost(Some(error.to_string()));
-                }
+                Err(error) if error.kind() == Io::WouldBlock => return true,
+                Err(error) => link.lost(Some(error.to_string())),
             }
-        }
-        for number in gone {
-            streams.remove(&number);
-        }
-        if alarm.is_some_and(|at| at <= Instant::now()) {
-            alarm = None;
-            if let Some(database) = database() {
-                database.expire(Instant::now());
-                alarm = database.next_deadline();
-            }
-        }
-        if busy {
-            patience = Instant::now();
-        } else if patience.elapsed() > Duration::from_millis(2) {
-            if database().is_none() {
-                return;
-            }
-            thread::sleep(Duration::from_micros(200));
-        }
+            false
+        });
+        busy
     }
 }

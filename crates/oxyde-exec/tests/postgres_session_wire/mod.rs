@@ -55,7 +55,7 @@ pub fn seen(event: Event<'_>) -> Seen {
             assert_eq!(rows.len(), raw.count);
             Seen::Rows(request, rows)
         }
-        Event::Completed(request, tag, rows) => Seen::Completed(request, tag, rows),
+        Event::Completed(request, summary) => Seen::Completed(request, summary.tag, summary.rows),
         Event::Suspended(request) => Seen::Suspended(request),
         Event::CopyIn(request, format) => Seen::CopyIn(request, format),
         Event::CopyOut(request, format) => Seen::CopyOut(request, format),

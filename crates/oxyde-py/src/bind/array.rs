@@ -1,16 +1,22 @@
 //! `list` of scalars → SQLite: a JSON array as TEXT, its items in the form their own column would have (bytes as
-//! hexadecimal digits); PostgreSQL: an array. Also the form of every `in` list.
+//! hexadecimal digits); PostgreSQL: an array;
+//! MySQL: a JSON array, its items in the form that JSON_TABLE reads as their own type. Also the form of every `in` list.
 //!
 //! Lists of lists are arrays of more dimensions there, which have the same number of items everywhere.
 
+use std::fmt::{Display, Write};
+
 use oxyde_exec::cells::{CellRef, Cells};
-use oxyde_sql::SqlType;
-use oxyde_sql::Transform;
+use oxyde_sql::{SqlType, Transform};
 use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PyList, PySet, PyTuple};
 use serde_json::Value;
 
-use super::{Target, wire};
+use super::parameters::Parameters;
+use super::{
+    Target, boolean, bytes, date, decimal, duration, float, integer, json, text, time, timestamp,
+    uuid, wire,
+};
 
 /// OID of text.
 pub const TEXT: u32 = 25;
@@ -288,6 +294,107 @@ pub fn quote(plain: &[u8], out: &mut Vec<u8>) {
         out.push(*byte);
     }
     out.push(b'"');
+}
+
+pub fn mysql(
+    value: &Bound<'_, PyAny>,
+    item: &SqlType,
+    target: Target<'_>,
+    out: &mut Parameters,
+) -> PyResult<()> {
+    let mut text = String::new();
+    mysql_list(value, item, target, &mut text)?;
+    out.text(&text);
+    Ok(())
+}
+
+fn mysql_list(
+    value: &Bound<'_, PyAny>,
+    item: &SqlType,
+    target: Target<'_>,
+    out: &mut String,
+) -> PyResult<()> {
+    check(value, target)?;
+    out.push('[');
+    for (index, element) in value.try_iter()?.enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        mysql_item(&element?, item, target, out)?;
+    }
+    out.push(']');
+    Ok(())
+}
+
+fn mysql_item(
+    value: &Bound<'_, PyAny>,
+    item: &SqlType,
+    target: Target<'_>,
+    out: &mut String,
+) -> PyResult<()> {
+    if value.is_none() {
+        out.push_str("null");
+        return Ok(());
+    }
+    let whole = |min, max| integer::checked(value, min, max, target);
+    match item {
+        SqlType::SmallInt => bare(out, whole(i16::MIN.into(), i16::MAX.into())?),
+        SqlType::Int => bare(out, whole(i32::MIN.into(), i32::MAX.into())?),
+        SqlType::BigInt => bare(out, whole(i64::MIN, i64::MAX)?),
+        SqlType::Duration => bare(out, duration::micros(value, target)?),
+        SqlType::Bool => bare(out, boolean::checked(value, target)?),
+        SqlType::Real => {
+            let number = float::rounded(value, float::finite(value, target)?, target)?;
+            bare(out, Value::from(f64::from(number)));
+        }
+        SqlType::Double => bare(out, Value::from(float::finite(value, target)?)),
+        SqlType::Json => bare(out, json::mysql_checked(value, target)?),
+        SqlType::Array(inner) => mysql_list(value, inner, target, out)?,
+        SqlType::Text | SqlType::String(_) | SqlType::Enum(_) => {
+            bare(out, Value::from(text::checked(value, target)?));
+        }
+        SqlType::Decimal { .. } => quoted(out, &decimal::mysql_item(value, target)?),
+        SqlType::Timestamp => {
+            quoted(
+                out,
+                &timestamp::text(&timestamp::utc(value, false, target)?),
+            );
+        }
+        SqlType::TimestampTz => {
+            quoted(out, &timestamp::text(&timestamp::utc(value, true, target)?));
+        }
+        SqlType::Date => {
+            let mut text = String::new();
+            timestamp::write_date(&mut text, &date::checked(value, target)?);
+            quoted(out, &text);
+        }
+        SqlType::Time => {
+            let mut text = String::new();
+            timestamp::write_time(&mut text, &time::checked(value, target)?);
+            quoted(out, &text);
+        }
+        SqlType::Uuid => quoted(out, &uuid::hyphenated(uuid::checked(value, target)?)),
+        SqlType::Bytes => {
+            let bytes = bytes::checked(value, target)?;
+            let digits = bytes.as_bytes().iter();
+            let digits = digits.flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+            quoted(out, &digits.collect::<String>());
+        }
+    }
+    Ok(())
+}
+
+/// What is JSON as it is.
+fn bare(out: &mut String, value: impl Display) {
+    // Writing to a String does not fail.
+    let _ = write!(out, "{value}");
+}
+
+/// A text without anything that JSON escapes.
+fn quoted(out: &mut String, text: &str) {
+    out.push('"');
+    out.push_str(text);
+    out.push('"');
 }
 
 fn push_json(cell: Option<CellRef<'_>>, item: &SqlType, out: &mut String) {

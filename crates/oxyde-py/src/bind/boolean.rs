@@ -1,10 +1,11 @@
-//! `bool` → SQLite: INTEGER 0 or 1; PostgreSQL: one byte.
+//! `bool` → SQLite: INTEGER 0 or 1; PostgreSQL: one byte; MySQL: an integer.
 
 use oxyde_exec::cells::Cells;
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
 use super::Target;
+use super::parameters::Parameters;
 
 pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> PyResult<()> {
     out.push_int(i64::from(checked(value, target)?));
@@ -13,6 +14,11 @@ pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> 
 
 pub fn postgres(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Vec<u8>) -> PyResult<()> {
     out.push(u8::from(checked(value, target)?));
+    Ok(())
+}
+
+pub fn mysql(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Parameters) -> PyResult<()> {
+    out.int(i64::from(checked(value, target)?));
     Ok(())
 }
 

@@ -1,10 +1,11 @@
-//! `bytes` (also bytearray and memoryview) → SQLite: BLOB; PostgreSQL: bytea, as they are.
+//! `bytes` (also bytearray and memoryview) → SQLite: BLOB; PostgreSQL: bytea; MySQL: BLOB, as they are.
 
 use oxyde_exec::cells::Cells;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use super::Target;
+use super::parameters::Parameters;
 
 pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> PyResult<()> {
     out.push_blob(checked(value, target)?.as_bytes());
@@ -13,6 +14,11 @@ pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> 
 
 pub fn postgres(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Vec<u8>) -> PyResult<()> {
     out.extend_from_slice(checked(value, target)?.as_bytes());
+    Ok(())
+}
+
+pub fn mysql(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Parameters) -> PyResult<()> {
+    out.blob(checked(value, target)?.as_bytes());
     Ok(())
 }
 

@@ -1,10 +1,12 @@
-//! `date` → SQLite: TEXT `YYYY-MM-DD`; PostgreSQL: days since 2000-01-01 in 32 bits.
+//! `date` → SQLite: TEXT `YYYY-MM-DD`; PostgreSQL: days since 2000-01-01 in 32 bits; MySQL:
+//! DATE, which has the years 1 to 999 as well, whatever its manual promises.
 //!
 //! A datetime is a date to Python, but would lose its time here: refused.
 
 use oxyde_exec::cells::Cells;
 use pyo3::prelude::*;
 
+use super::parameters::Parameters;
 use super::{Target, timestamp};
 use crate::calendar;
 use crate::layout::{self, Stamp};
@@ -22,6 +24,11 @@ pub fn postgres(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Vec<u8>)
     // Any date of the years 1 to 9999 has a number of days that fits.
     let days = i32::try_from(days).unwrap_or(i32::MAX);
     out.extend_from_slice(&days.to_be_bytes());
+    Ok(())
+}
+
+pub fn mysql(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Parameters) -> PyResult<()> {
+    out.date(&checked(value, target)?);
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! `Decimal` → SQLite: TEXT; PostgreSQL: numeric, digits to the base of 10,000. One canonical form per value, so that `=`, IN, UNIQUE and GROUP BY are plain text:
+//! `Decimal` → SQLite: TEXT; PostgreSQL: numeric, digits to the base of 10,000; MySQL: DECIMAL, text. One canonical form per value, so that `=`, IN, UNIQUE and GROUP BY are plain text:
 //! no exponent, no trailing zeros — or exactly the declared scale (`1.5` in NUMERIC(10, 2) is `1.50`).
 
 use oxyde_exec::cells::Cells;
@@ -7,10 +7,16 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt, PyString};
 
 use super::Target;
+use super::parameters::Parameters;
+use crate::contract::Declared;
 use crate::layout;
 
 /// More digits than any supported database can hold (PostgreSQL: 131,072 before the point, 16,383 after).
 const MAX_DIGITS: usize = 131_072 + 16_383;
+
+/// MySQL: of any number, and of a bare DECIMAL(65,30).
+const MYSQL_DIGITS: usize = 65;
+const MYSQL_PLACES: usize = 30;
 
 pub fn sqlite(
     value: &Bound<'_, PyAny>,
@@ -32,6 +38,65 @@ pub fn postgres(
 ) -> PyResult<()> {
     let text = checked(value, precision, scale, target)?;
     write_numeric(&text, out).map_err(|why| target.refuse(value.py(), why))
+}
+
+/// What does not fit its column MySQL rounds without a word, and what has more digits than it knows, it takes for
+/// another number: both are refused.
+pub fn mysql(
+    value: &Bound<'_, PyAny>,
+    precision: Option<u16>,
+    scale: Option<u16>,
+    target: Target<'_>,
+    out: &mut Parameters,
+) -> PyResult<()> {
+    let (precision, scale) = match target.declared {
+        None => (precision, scale),
+        Some(declared) => mysql_declared(declared),
+    };
+    let text = checked(value, precision, scale, target)?;
+    let bare = precision.is_none() && target.declared.is_none();
+    mysql_fits(&text, bare && target.stored).map_err(|why| target.refuse(value.py(), &why))?;
+    out.decimal(&text);
+    Ok(())
+}
+
+/// Digits and digits after the point of a type in the program's own words. MySQL's other types take any decimal.
+fn mysql_declared(declared: &Declared) -> (Option<u16>, Option<u16>) {
+    match declared.name.as_str() {
+        "decimal" | "numeric" | "dec" | "fixed" => {
+            let small = |number: Option<u32>, other| {
+                Some(number.map_or(other, |n| u16::try_from(n).unwrap_or(u16::MAX)))
+            };
+            (small(declared.length, 10), small(declared.scale, 0))
+        }
+        _ => (None, None),
+    }
+}
+
+fn mysql_fits(canonical: &str, stored_bare: bool) -> Result<(), String> {
+    let digits = canonical.strip_prefix('-').unwrap_or(canonical);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let room = MYSQL_DIGITS - MYSQL_PLACES;
+    if stored_bare && fraction.len() > MYSQL_PLACES {
+        Err(format!(
+            "the decimal has more than {MYSQL_PLACES} digits after the point"
+        ))
+    } else if stored_bare && whole.len() > room {
+        Err(format!(
+            "the decimal has more than {room} digits before the point"
+        ))
+    } else if whole.len() + fraction.len() > MYSQL_DIGITS {
+        Err(format!("the decimal has more than {MYSQL_DIGITS} digits"))
+    } else {
+        Ok(())
+    }
+}
+
+/// An item of a list, which the statement reads as a bare DECIMAL(65,30): more digits would be rounded off.
+pub fn mysql_item(value: &Bound<'_, PyAny>, target: Target<'_>) -> PyResult<String> {
+    let text = checked(value, None, None, target)?;
+    mysql_fits(&text, true).map_err(|why| target.refuse(value.py(), &why))?;
+    Ok(text)
 }
 
 /// The canonical text of a value, which is a Decimal or an int.
@@ -220,7 +285,7 @@ impl<'a> Parts<'a> {
 #[cfg(test)]
 pub mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use super::{canonical, write_numeric};
+    use super::{canonical, mysql_fits, write_numeric};
 
     /// `SELECT encode(numeric_send(text::numeric), 'hex')`
     pub const NUMERICS: &[(&str, &str)] = &[
@@ -298,6 +363,23 @@ pub mod tests {
         assert!(write_numeric(&longest, &mut Vec::new()).is_ok());
         assert!(write_numeric(&format!("9{longest}"), &mut Vec::new()).is_err());
         assert!(write_numeric(&format!("{longest}9"), &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn no_more_digits_than_mysql_has() {
+        let (nines, places) = ("9".repeat(35), "1".repeat(30));
+        for (text, stored, compared) in [
+            ("0", true, true),
+            (&*format!("-{nines}.{places}"), true, true),
+            (&*format!("9{nines}"), false, true),
+            (&*format!("0.{places}1"), false, true),
+            (&*"9".repeat(65), false, true),
+            (&*"9".repeat(66), false, false),
+            (&*format!("0.{}", "1".repeat(65)), false, false),
+        ] {
+            assert_eq!(mysql_fits(text, true).is_ok(), stored, "{text}");
+            assert_eq!(mysql_fits(text, false).is_ok(), compared, "{text}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use oxyde_exec::cells::Cells;
 use pyo3::prelude::*;
 
 use super::Target;
+use super::parameters::Parameters;
 use crate::layout;
 
 pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> PyResult<()> {
@@ -13,6 +14,11 @@ pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> 
 
 pub fn postgres(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Vec<u8>) -> PyResult<()> {
     out.extend_from_slice(&micros(value, target)?.to_be_bytes());
+    Ok(())
+}
+
+pub fn mysql(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Parameters) -> PyResult<()> {
+    out.int(micros(value, target)?);
     Ok(())
 }
 

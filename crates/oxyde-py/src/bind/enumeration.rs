@@ -6,6 +6,7 @@ use oxyde_exec::cells::Cells;
 use oxyde_sql::Transform;
 use pyo3::prelude::*;
 
+use super::parameters::Parameters;
 use super::{Target, text};
 
 pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> PyResult<()> {
@@ -14,4 +15,8 @@ pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> 
 
 pub fn postgres(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Vec<u8>) -> PyResult<()> {
     text::postgres(value, Transform::None, None, target, out)
+}
+
+pub fn mysql(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Parameters) -> PyResult<()> {
+    text::mysql(value, Transform::None, None, target, out)
 }

@@ -1,4 +1,4 @@
-//! `int` → SQLite: INTEGER; PostgreSQL: int2, int4 or int8.
+//! `int` → SQLite: INTEGER; PostgreSQL: int2, int4 or int8; MySQL: BIGINT.
 //!
 //! SQLite keeps up to 64 bits in any column, so the range of the declared type is checked here.
 
@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
 use super::Target;
+use super::parameters::Parameters;
 
 pub fn sqlite(
     value: &Bound<'_, PyAny>,
@@ -39,6 +40,26 @@ pub fn normal(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Vec<u8>) -
 pub fn big(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Vec<u8>) -> PyResult<()> {
     let number = checked(value, i64::MIN, i64::MAX, target)?;
     out.extend_from_slice(&number.to_be_bytes());
+    Ok(())
+}
+
+/// A column whose type the program has declared may be one of unsigned integers.
+pub fn mysql(
+    value: &Bound<'_, PyAny>,
+    min: i64,
+    max: i64,
+    target: Target<'_>,
+    out: &mut Parameters,
+) -> PyResult<()> {
+    if target.declared.is_some()
+        && value.is_instance_of::<PyInt>()
+        && let Ok(number) = value.extract::<u64>()
+        && i64::try_from(number).is_err()
+    {
+        out.unsigned(number);
+        return Ok(());
+    }
+    out.int(checked(value, min, max, target)?);
     Ok(())
 }
 

@@ -1,5 +1,5 @@
 //! JSON text (written by the field's own Pydantic serializer) → SQLite: TEXT; PostgreSQL: jsonb, a version byte and
-//! the text.
+//! the text; MySQL: text.
 //!
 //! Pydantic may write NaN and infinity as bare words, which is not JSON, and an escaped NUL, which
 //! PostgreSQL cannot store: both are refused on every database, so that data can move between them.
@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use serde_json::Value;
 
+use super::parameters::Parameters;
 use super::{Target, decimal};
 
 pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> PyResult<()> {
@@ -41,6 +42,58 @@ pub fn checked<'a>(value: &'a Bound<'_, PyAny>, target: Target<'_>) -> PyResult<
     }
 }
 
+pub fn mysql(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Parameters) -> PyResult<()> {
+    let text = mysql_checked(value, target)?;
+    if target.declared.is_some_and(|ty| !ty.holds_documents()) {
+        out.text(&bare(text));
+    } else {
+        out.text(text);
+    }
+    Ok(())
+}
+
+/// MySQL keeps integers of 64 bits, with or without a sign; larger ones it would make floats of.
+pub fn mysql_checked<'a>(value: &'a Bound<'_, PyAny>, target: Target<'_>) -> PyResult<&'a str> {
+    let text = checked(value, target)?;
+    if has_wide_integer(text) {
+        return Err(target.refuse(
+            value.py(),
+            "the JSON holds an integer of more than 64 bits, which the database would make a float of",
+        ));
+    }
+    Ok(text)
+}
+
+fn has_wide_integer(text: &str) -> bool {
+    let mut rest = text;
+    while let Some(at) = rest.find(['"', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) {
+        let (_, token) = rest.split_at_checked(at).unwrap_or(("", rest));
+        let length = if token.starts_with('"') {
+            string_length(token)
+        } else {
+            number_length(token)
+        };
+        let (number, after) = token.split_at_checked(length).unwrap_or((token, ""));
+        // 18 digits always fit.
+        let wide = number.len() > 18
+            && !number.starts_with('"')
+            && !number.contains(['.', 'e', 'E'])
+            && number.parse::<i64>().is_err()
+            && number.parse::<u64>().is_err();
+        if wide {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
+/// Of the number that the text begins with.
+fn number_length(text: &str) -> usize {
+    text.find(|c: char| !matches!(c, '0'..='9' | '-' | '+' | '.' | 'e' | 'E'))
+        .unwrap_or(text.len())
+}
+
 /// `1e16` is a float to Python, but jsonb would give back an integer: as `10000000000000000.0` it stays one.
 pub fn floats(text: &str) -> Cow<'_, str> {
     let exponents = text
@@ -55,9 +108,7 @@ pub fn floats(text: &str) -> Cow<'_, str> {
     while let Some(first) = rest.chars().next() {
         let length = match first {
             '"' => string_length(rest),
-            '-' | '0'..='9' => rest
-                .find(|c: char| !matches!(c, '0'..='9' | '-' | '+' | '.' | 'e' | 'E'))
-                .unwrap_or(rest.len()),
+            '-' | '0'..='9' => number_length(rest),
             other => other.len_utf8(),
         };
         let (token, after) = rest.split_at_checked(length).unwrap_or((rest, ""));
@@ -124,7 +175,29 @@ pub fn bare(document: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{fault, floats};
+    use super::{fault, floats, has_wide_integer};
+
+    #[test]
+    fn integers_of_more_than_64_bits_are_found() {
+        for (text, wide) in [
+            ("[9223372036854775807, -9223372036854775808]", false),
+            ("18446744073709551615", false),
+            ("18446744073709551616", true),
+            (r#"{"a": [-9223372036854775809]}"#, true),
+            (
+                r#"["18446744073709551616", "\\", "\"18446744073709551616"]"#,
+                false,
+            ),
+            (r#"{"18446744073709551616": 1}"#, false),
+            (
+                "[18446744073709551616.0, 1e300, 0.1234567890123456789]",
+                false,
+            ),
+            ("123456789012345678901234567890", true),
+        ] {
+            assert_eq!(has_wide_integer(text), wide, "{text}");
+        }
+    }
 
     #[test]
     fn floats_stay_floats() {

@@ -1,6 +1,6 @@
 //! Python values → wire values, one file per type.
 //!
-//! [`encode`] (SQLite) and [`postgres`] are the only doors: the slot's [`SqlType`] decides, never the Python type, so that one SQL text
+//! [`encode`] (SQLite), [`postgres`] and [`mysql`] are the only doors: the slot's [`SqlType`] decides, never the Python type, so that one SQL text
 //! always gets one kind of value. What a column cannot hold is a `DataError` here, before anything is sent.
 
 pub mod array;
@@ -15,6 +15,7 @@ pub mod growing;
 pub mod integer;
 pub mod json;
 pub mod natural;
+pub mod parameters;
 pub mod plain;
 pub mod text;
 pub mod time;
@@ -25,10 +26,15 @@ pub mod wire;
 use oxyde_exec::cells::Cells;
 use oxyde_exec::query::{Encoded, Formats};
 use oxyde_sql::{BindSlot, SqlType, Transform};
+use parameters::{Kind, Parameters};
 use pyo3::prelude::*;
 
-use crate::contract::Notation;
+use crate::contract::Declared;
+use crate::decode::mysql::kind;
 use crate::errors;
+
+/// The length of a VARCHAR that has none of its own.
+const VARCHAR: u32 = 255;
 
 /// What is known about the place a value goes to.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +43,8 @@ pub struct Target<'a> {
     pub label: &'a str,
     /// A value to be stored must fit the column's scale; one that is only compared need not.
     pub stored: bool,
-    /// What the column makes of text.
-    pub notation: Notation,
+    /// The column's type in the program's own words.
+    pub declared: Option<&'a Declared>,
 }
 
 impl Target<'_> {
@@ -92,9 +98,10 @@ pub fn encode(
     }
 }
 
-/// The parameters of one statement for PostgreSQL.
+/// The parameters of one statement for the server that is called `database`.
 pub fn encoded(
     py: Python<'_>,
+    database: &str,
     count: usize,
     formats: Formats,
     values: Vec<u8>,
@@ -102,14 +109,16 @@ pub fn encoded(
     let Ok(count) = u16::try_from(count) else {
         return Err(errors::data_error(
             py,
-            &format!("the statement has {count} parameters; PostgreSQL takes up to 65535"),
+            &format!("the statement has {count} parameters; {database} takes up to 65535"),
             "",
         ));
     };
     if values.len() > wire::MAX_MESSAGE {
         return Err(errors::data_error(
             py,
-            "the parameters of the statement are larger than 1 GiB, which PostgreSQL refuses",
+            &format!(
+                "the parameters of the statement are larger than 1 GiB, which {database} refuses"
+            ),
             "",
         ));
     }
@@ -175,4 +184,65 @@ pub fn value_of(
         SqlType::Enum(_) => enumeration::postgres(value, target, out),
         SqlType::Array(item) => array::postgres(value, item, target, out),
     })
+}
+
+/// Appends one value for MySQL and MariaDB. The session's character set is utf8mb4, its zone UTC.
+pub fn mysql(
+    value: &Bound<'_, PyAny>,
+    slot: &BindSlot,
+    target: Target<'_>,
+    out: &mut Parameters,
+) -> PyResult<()> {
+    if value.is_none() {
+        out.null(mysql_kind(&slot.ty));
+        return Ok(());
+    }
+    match &slot.ty {
+        SqlType::SmallInt => integer::mysql(value, i16::MIN.into(), i16::MAX.into(), target, out),
+        SqlType::Int => integer::mysql(value, i32::MIN.into(), i32::MAX.into(), target, out),
+        SqlType::BigInt => integer::mysql(value, i64::MIN, i64::MAX, target, out),
+        SqlType::Real => float::mysql_single(value, target, out),
+        SqlType::Double => float::mysql(value, target, out),
+        SqlType::Bool => boolean::mysql(value, target, out),
+        SqlType::Text => text::mysql(value, slot.transform, None, target, out),
+        SqlType::String(length) => {
+            let length = Some(length.unwrap_or(VARCHAR));
+            text::mysql(value, slot.transform, length, target, out)
+        }
+        SqlType::Decimal { precision, scale } => {
+            decimal::mysql(value, *precision, *scale, target, out)
+        }
+        SqlType::Timestamp => timestamp::mysql(value, false, target, out),
+        SqlType::TimestampTz => timestamp::mysql(value, true, target, out),
+        SqlType::Date => date::mysql(value, target, out),
+        SqlType::Time => time::mysql(value, target, out),
+        SqlType::Duration => duration::mysql(value, target, out),
+        SqlType::Uuid => uuid::mysql(value, target, out),
+        SqlType::Bytes => bytes::mysql(value, target, out),
+        SqlType::Json => json::mysql(value, target, out),
+        SqlType::Enum(_) => enumeration::mysql(value, target, out),
+        SqlType::Array(item) => array::mysql(value, item, target, out),
+    }
+}
+
+/// What a parameter of this type is declared as: what its values are declared as.
+fn mysql_kind(ty: &SqlType) -> Kind {
+    match ty {
+        SqlType::SmallInt | SqlType::Int | SqlType::BigInt | SqlType::Bool | SqlType::Duration => {
+            kind::LONGLONG
+        }
+        SqlType::Real => kind::FLOAT,
+        SqlType::Double => kind::DOUBLE,
+        SqlType::Decimal { .. } => kind::DECIMAL,
+        SqlType::Timestamp | SqlType::TimestampTz => kind::DATETIME,
+        SqlType::Date => kind::DATE,
+        SqlType::Time => kind::TIME,
+        SqlType::Bytes => kind::BLOB,
+        SqlType::Text
+        | SqlType::String(_)
+        | SqlType::Uuid
+        | SqlType::Json
+        | SqlType::Enum(_)
+        | SqlType::Array(_) => kind::VAR_STRING,
+    }
 }

@@ -1,21 +1,24 @@
-//! Parameters of raw SQL: no column says what they are. On SQLite the Python type decides; PostgreSQL infers what it
-//! expects, and a value of another type is refused, as a column would refuse it.
+//! Parameters of raw SQL: no column says what they are. On SQLite and MySQL the Python type decides; PostgreSQL infers
+//! what it expects, and a value of another type is refused, as a column would refuse it.
 
 use std::collections::HashSet;
 
 use oxyde_exec::cells::Cells;
 use oxyde_exec::query::{Column, Encoded, Formats};
-use oxyde_sql::{SqlType, Transform};
+use oxyde_sql::{Dialect, SqlType, Transform};
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple};
+use pyo3::types::{
+    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyMemoryView, PyString, PyTuple,
+};
 
+use super::parameters::Parameters;
 use super::{
     Target, array, boolean, bytes, date, decimal, duration, float, integer, json, plain, text,
     time, timestamp, uuid, wire,
 };
-use crate::contract::Notation;
+use crate::decode::mysql::kind;
 use crate::decode::postgres::oid;
 use crate::errors;
 use crate::layout;
@@ -47,6 +50,8 @@ pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> 
         decimal::sqlite(value, None, None, target, out)
     } else if value.is_instance(layout::uuid_type(py)?)? {
         uuid::sqlite(value, target, out)
+    } else if layout::is_member(value) {
+        sqlite(&plain_value(value)?, target, out)
     } else {
         Err(target.wrong_type(
             value,
@@ -57,23 +62,14 @@ pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> 
 
 /// The parameters of raw SQL for PostgreSQL, by the types that the server expects; and in which format it is to send
 /// each column of the rows.
-pub fn all(
+pub fn postgres(
     params: &Bound<'_, PyTuple>,
     oids: &[u32],
     columns: &[Column],
 ) -> PyResult<(Encoded, Formats)> {
     let py = params.py();
     distinct(py, columns)?;
-    if params.len() != oids.len() {
-        return Err(errors::programming(
-            py,
-            &format!(
-                "the statement has {} parameters, {} were given",
-                oids.len(),
-                params.len()
-            ),
-        ));
-    }
+    as_many(params, oids.len())?;
     let mut values = Vec::new();
     let mut binary = Vec::with_capacity(oids.len());
     for (index, (value, oid)) in params.iter().zip(oids).enumerate() {
@@ -85,7 +81,12 @@ pub fn all(
         let target = Target {
             label: &label,
             stored: false,
-            notation: Notation::Plain,
+            declared: None,
+        };
+        let value = if layout::is_member(&value) {
+            plain_value(&value)?
+        } else {
+            value
         };
         if value.is_none() {
             wire::null(&mut values);
@@ -102,12 +103,110 @@ pub fn all(
         .iter()
         .map(|column| oid::natural_in_binary(column.type_oid))
         .collect();
-    let encoded = super::encoded(py, oids.len(), Formats::Each(binary.into()), values)?;
+    let encoded = super::encoded(
+        py,
+        "PostgreSQL",
+        oids.len(),
+        Formats::Each(binary.into()),
+        values,
+    )?;
     Ok((encoded, Formats::Each(results)))
 }
 
+/// The parameters of raw SQL for MySQL or MariaDB, which only say how many they expect.
+pub fn mysql(
+    params: &Bound<'_, PyTuple>,
+    count: usize,
+    columns: &[Column],
+    server: Dialect,
+) -> PyResult<(Encoded, Formats)> {
+    let py = params.py();
+    distinct(py, columns)?;
+    as_many(params, count)?;
+    let mut out = Parameters::new(count);
+    for (index, value) in params.iter().enumerate() {
+        let label = format!("parameter {}", index + 1);
+        let target = Target {
+            label: &label,
+            stored: false,
+            declared: None,
+        };
+        mysql_value(&value, target, &mut out)?;
+    }
+    Ok((out.finish(py, server.name())?, Formats::Binary))
+}
+
+/// A `timedelta` is what a field of that type stores, and no TIME.
+fn mysql_value(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Parameters) -> PyResult<()> {
+    let py = value.py();
+    if value.is_none() {
+        out.null(kind::NULL);
+        Ok(())
+    } else if value.is_instance_of::<PyBool>() {
+        boolean::mysql(value, target, out)
+    } else if value.is_instance_of::<PyInt>() {
+        match value.extract::<u64>() {
+            Ok(number) if i64::try_from(number).is_err() => {
+                out.unsigned(number);
+                Ok(())
+            }
+            _ => integer::mysql(value, i64::MIN, i64::MAX, target, out),
+        }
+    } else if value.is_instance_of::<PyFloat>() {
+        float::mysql(value, target, out)
+    } else if value.is_instance_of::<PyString>() {
+        text::mysql(value, Transform::None, None, target, out)
+    } else if value.is_instance_of::<PyBytes>()
+        || value.is_instance_of::<PyByteArray>()
+        || value.is_instance_of::<PyMemoryView>()
+    {
+        bytes::mysql(value, target, out)
+    } else if layout::is_datetime(value) {
+        timestamp::mysql(value, false, target, out)
+    } else if layout::is_date(value) {
+        date::mysql(value, target, out)
+    } else if layout::is_time(value) {
+        time::mysql(value, target, out)
+    } else if layout::is_timedelta(value) {
+        duration::mysql(value, target, out)
+    } else if value.is_instance(layout::decimal_type(py)?)? {
+        decimal::mysql(value, None, None, target, out)
+    } else if value.is_instance(layout::uuid_type(py)?)? {
+        uuid::mysql(value, target, out)
+    } else if value.is_instance_of::<PyDict>() || array::is_list(value) {
+        json::mysql(&dumped(value, target)?, target, out)
+    } else if is_address(value)? {
+        text::mysql(value.str()?.as_any(), Transform::None, None, target, out)
+    } else if layout::is_member(value) {
+        mysql_value(&plain_value(value)?, target, out)
+    } else {
+        Err(target.wrong_type(
+            value,
+            "None, bool, int, float, str, bytes, Decimal, UUID, datetime, date, time, timedelta, dict or list",
+        ))
+    }
+}
+
+/// What a field stores of a member of an enum.
+fn plain_value<'py>(member: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    member.getattr(intern!(member.py(), "value"))
+}
+
+fn as_many(params: &Bound<'_, PyTuple>, expected: usize) -> PyResult<()> {
+    if params.len() == expected {
+        return Ok(());
+    }
+    Err(errors::programming(
+        params.py(),
+        &format!(
+            "the statement has {expected} parameters, {} were given",
+            params.len()
+        ),
+    ))
+}
+
 /// Rows become dicts, in which one of two columns of the same name would be lost.
-fn distinct(py: Python<'_>, columns: &[Column]) -> PyResult<()> {
+pub fn distinct(py: Python<'_>, columns: &[Column]) -> PyResult<()> {
     let mut seen = HashSet::new();
     match columns.iter().find(|column| !seen.insert(&column.name)) {
         None => Ok(()),
@@ -239,26 +338,31 @@ fn numeric(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Vec<u8>) -> P
 
 /// A str is JSON already; everything else that JSON knows is written as such.
 fn json_text(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Vec<u8>) -> PyResult<()> {
-    let py = value.py();
     let written;
     let text = if value.is_instance_of::<PyString>() {
         value
     } else {
-        let kwargs = PyDict::new(py);
-        kwargs.set_item("ensure_ascii", false)?;
-        kwargs.set_item("allow_nan", false)?;
-        let dumps = py.import("json")?.getattr("dumps")?;
-        written = dumps.call((value,), Some(&kwargs)).map_err(|error| {
-            if error.is_instance_of::<PyException>(py) {
-                target.refuse(py, &format!("the value cannot be written as JSON: {error}"))
-            } else {
-                error
-            }
-        })?;
+        written = dumped(value, target)?;
         &written
     };
     out.extend_from_slice(json::floats(json::checked(text, target)?).as_bytes());
     Ok(())
+}
+
+/// The JSON document that a value is.
+fn dumped<'py>(value: &Bound<'py, PyAny>, target: Target<'_>) -> PyResult<Bound<'py, PyAny>> {
+    let py = value.py();
+    let kwargs = PyDict::new(py);
+    kwargs.set_item("ensure_ascii", false)?;
+    kwargs.set_item("allow_nan", false)?;
+    let dumps = py.import("json")?.getattr("dumps")?;
+    dumps.call((value,), Some(&kwargs)).map_err(|error| {
+        if error.is_instance_of::<PyException>(py) {
+            target.refuse(py, &format!("the value cannot be written as JSON: {error}"))
+        } else {
+            error
+        }
+    })
 }
 
 /// Any value as the text that the server would write for it.

@@ -1,6 +1,8 @@
 //! Values as PostgreSQL writes them in text, for columns whose type only the server knows: enums, domains and whatever
 //! `db_type` says.
 
+use std::io::Write;
+
 use oxyde_sql::{SqlType, Transform};
 use pyo3::prelude::*;
 
@@ -8,8 +10,6 @@ use super::{
     Target, array, boolean, bytes, date, decimal, duration, float, integer, json, text, time,
     timestamp, uuid,
 };
-use crate::contract::Notation;
-use crate::layout::Stamp;
 
 pub fn postgres(
     value: &Bound<'_, PyAny>,
@@ -19,13 +19,15 @@ pub fn postgres(
     out: &mut Vec<u8>,
 ) -> PyResult<()> {
     let text = match ty {
-        SqlType::SmallInt => {
-            integer::checked(value, i16::MIN.into(), i16::MAX.into(), target)?.to_string()
+        SqlType::SmallInt | SqlType::Int | SqlType::BigInt => {
+            let (least, most) = match ty {
+                SqlType::SmallInt => (i16::MIN.into(), i16::MAX.into()),
+                SqlType::Int => (i32::MIN.into(), i32::MAX.into()),
+                _ => (i64::MIN, i64::MAX),
+            };
+            self::integer(integer::checked(value, least, most, target)?, out);
+            return Ok(());
         }
-        SqlType::Int => {
-            integer::checked(value, i32::MIN.into(), i32::MAX.into(), target)?.to_string()
-        }
-        SqlType::BigInt => integer::checked(value, i64::MIN, i64::MAX, target)?.to_string(),
         SqlType::Real | SqlType::Double => number(float::checked(value, target)?),
         SqlType::Bool => if boolean::checked(value, target)? {
             "t"
@@ -39,9 +41,9 @@ pub fn postgres(
         SqlType::Decimal { precision, scale } => {
             decimal::checked(value, *precision, *scale, target)?
         }
-        SqlType::Timestamp => moment(&timestamp::utc(value, false, target)?),
+        SqlType::Timestamp => timestamp::text(&timestamp::utc(value, false, target)?),
         // The zone is written: the server reads a timestamptz without one in the session's zone.
-        SqlType::TimestampTz => moment(&timestamp::utc(value, true, target)?) + "+00",
+        SqlType::TimestampTz => timestamp::text(&timestamp::utc(value, true, target)?) + "+00",
         SqlType::Date => {
             let mut text = String::new();
             timestamp::write_date(&mut text, &date::checked(value, target)?);
@@ -62,7 +64,7 @@ pub fn postgres(
             }
             return Ok(());
         }
-        SqlType::Json if target.notation == Notation::Other => {
+        SqlType::Json if target.declared.is_some_and(|ty| !ty.holds_documents()) => {
             json::bare(json::checked(value, target)?).into_owned()
         }
         SqlType::Json => {
@@ -79,6 +81,12 @@ fn ascii(digit: char) -> u8 {
     u8::try_from(digit).unwrap_or(b'0')
 }
 
+/// A whole number in digits.
+pub fn integer(number: i64, out: &mut Vec<u8>) {
+    // Writing to a vector does not fail.
+    let _ = write!(out, "{number}");
+}
+
 /// The shortest text that reads back as the same number.
 pub fn number(number: f64) -> String {
     if number.is_nan() {
@@ -93,12 +101,4 @@ pub fn number(number: f64) -> String {
     } else {
         format!("{number:?}")
     }
-}
-
-fn moment(stamp: &Stamp) -> String {
-    let mut text = String::with_capacity(29);
-    timestamp::write_date(&mut text, stamp);
-    text.push(' ');
-    timestamp::write_time(&mut text, stamp);
-    text
 }

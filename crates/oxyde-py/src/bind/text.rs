@@ -6,6 +6,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::Target;
+use super::parameters::Parameters;
+use crate::contract::Declared;
 
 pub fn sqlite(
     value: &Bound<'_, PyAny>,
@@ -44,6 +46,41 @@ fn would_be_cut(text: &str, length: u32) -> bool {
         && text.ends_with(' ')
         && text.chars().count() > length
         && text.trim_end_matches(' ').chars().count() <= length
+}
+
+pub fn mysql(
+    value: &Bound<'_, PyAny>,
+    transform: Transform,
+    length: Option<u32>,
+    target: Target<'_>,
+    out: &mut Parameters,
+) -> PyResult<()> {
+    let text = checked(value, target)?;
+    if target.stored {
+        fits(text, length, target.declared).map_err(|why| target.refuse(value.py(), &why))?;
+    }
+    out.text(&transform.apply(text));
+    Ok(())
+}
+
+/// MySQL refuses longer texts as well, except those of which only blanks would be lost.
+fn fits(text: &str, length: Option<u32>, declared: Option<&Declared>) -> Result<(), String> {
+    let length = match declared {
+        None => length,
+        Some(declared) => match declared.name.as_str() {
+            "char" | "character" | "nchar" if text.ends_with(' ') => {
+                return Err("the text ends with a blank, which a CHAR column cuts off".to_owned());
+            }
+            "varchar" | "nvarchar" | "char" | "character" | "nchar" => declared.length,
+            _ => None,
+        },
+    };
+    match length.map(|length| (length, usize::try_from(length).unwrap_or(usize::MAX))) {
+        Some((length, limit)) if text.len() > limit && text.chars().count() > limit => {
+            Err(format!("the text is longer than {length} characters"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The UTF-8 of a str that every database can hold.

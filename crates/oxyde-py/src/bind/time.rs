@@ -1,8 +1,9 @@
-//! `time` → SQLite: TEXT `HH:MM:SS.ffffff`; PostgreSQL: microseconds since midnight. A zone without a date has no meaning in SQL: refused.
+//! `time` → SQLite: TEXT `HH:MM:SS.ffffff`; PostgreSQL: microseconds since midnight; MySQL: TIME. A zone without a date has no meaning in SQL: refused.
 
 use oxyde_exec::cells::Cells;
 use pyo3::prelude::*;
 
+use super::parameters::Parameters;
 use super::{Target, timestamp};
 use crate::calendar;
 use crate::layout::{self, Stamp};
@@ -18,6 +19,11 @@ pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> 
 pub fn postgres(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Vec<u8>) -> PyResult<()> {
     let micros = calendar::clock(&checked(value, target)?);
     out.extend_from_slice(&micros.to_be_bytes());
+    Ok(())
+}
+
+pub fn mysql(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Parameters) -> PyResult<()> {
+    out.time(&checked(value, target)?);
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! `datetime` in UTC → SQLite: TEXT `YYYY-MM-DD HH:MM:SS.ffffff`; PostgreSQL: microseconds since 2000-01-01.
+//! `datetime` in UTC → SQLite: TEXT `YYYY-MM-DD HH:MM:SS.ffffff`; PostgreSQL: microseconds since
+//! 2000-01-01; MySQL: DATETIME.
 //!
 //! A naive column stores UTC: an aware value is converted, a naive one is taken as it is. An aware column
 //! refuses naive values, whose instant nobody knows.
@@ -7,6 +8,7 @@ use oxyde_exec::cells::Cells;
 use pyo3::prelude::*;
 
 use super::Target;
+use super::parameters::Parameters;
 use crate::calendar;
 use crate::layout::{self, Stamp};
 
@@ -16,13 +18,16 @@ pub fn sqlite(
     target: Target<'_>,
     out: &mut Cells,
 ) -> PyResult<()> {
-    let stamp = utc(value, aware, target)?;
-    let mut text = String::with_capacity(26);
-    write_date(&mut text, &stamp);
-    text.push(' ');
-    write_time(&mut text, &stamp);
-    out.push_text(&text);
+    out.push_text(&text(&utc(value, aware, target)?));
     Ok(())
+}
+
+pub fn text(stamp: &Stamp) -> String {
+    let mut text = String::with_capacity(26);
+    write_date(&mut text, stamp);
+    text.push(' ');
+    write_time(&mut text, stamp);
+    text
 }
 
 pub fn postgres(
@@ -33,6 +38,16 @@ pub fn postgres(
 ) -> PyResult<()> {
     let micros = calendar::micros(&utc(value, aware, target)?);
     out.extend_from_slice(&micros.to_be_bytes());
+    Ok(())
+}
+
+pub fn mysql(
+    value: &Bound<'_, PyAny>,
+    aware: bool,
+    target: Target<'_>,
+    out: &mut Parameters,
+) -> PyResult<()> {
+    out.datetime(&utc(value, aware, target)?);
     Ok(())
 }
 

@@ -1,10 +1,11 @@
-//! `UUID` → SQLite: TEXT, lower case with hyphens; PostgreSQL: its 16 bytes.
+//! `UUID` → SQLite: TEXT, lower case with hyphens; PostgreSQL: its 16 bytes; MySQL: text.
 
 use oxyde_exec::cells::Cells;
 use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::Target;
+use super::parameters::Parameters;
 use crate::layout;
 
 pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> PyResult<()> {
@@ -14,6 +15,11 @@ pub fn sqlite(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Cells) -> 
 
 pub fn postgres(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Vec<u8>) -> PyResult<()> {
     out.extend_from_slice(&checked(value, target)?.to_be_bytes());
+    Ok(())
+}
+
+pub fn mysql(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Parameters) -> PyResult<()> {
+    out.text(&hyphenated(checked(value, target)?));
     Ok(())
 }
 

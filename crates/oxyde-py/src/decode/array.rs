@@ -1,4 +1,4 @@
-//! A JSON array as TEXT → `list`, its items read as their own column would read them.
+//! A JSON array (JSON, TEXT) → `list`, its items read as their own column would read them.
 
 use oxyde_exec::cells::CellRef;
 use oxyde_sql::SqlType;
@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use serde_json::Value;
 
+use super::mysql::{self, Value as Stored};
 use super::{Decoded, Unreadable, unreadable};
 
 pub fn sqlite<'py>(py: Python<'py>, cell: CellRef<'_>, item: &SqlType) -> Decoded<'py> {
@@ -16,6 +17,20 @@ pub fn sqlite<'py>(py: Python<'py>, cell: CellRef<'_>, item: &SqlType) -> Decode
         Ok(Value::Array(items)) => list(py, &items, item),
         _ => Err(unreadable(cell, "a JSON array")),
     }
+}
+
+pub fn mysql<'py>(
+    py: Python<'py>,
+    value: &Stored<'_>,
+    item: &SqlType,
+    decoder: &mysql::Decoder,
+) -> Decoded<'py> {
+    if let Stored::Json(bytes) | Stored::Text(bytes) = value
+        && let Ok(Value::Array(items)) = serde_json::from_slice::<Value>(bytes)
+    {
+        return list(py, &items, item);
+    }
+    Err(decoder.refuse(value, "a JSON array"))
 }
 
 fn list<'py>(py: Python<'py>, items: &[Value], item: &SqlType) -> Decoded<'py> {

@@ -3,6 +3,7 @@
 use oxyde_exec::cells::CellRef;
 use pyo3::prelude::*;
 
+use super::mysql;
 use super::postgres::Value;
 use super::{Decoded, timestamp, unreadable};
 use crate::calendar::{self, DAY};
@@ -26,5 +27,25 @@ pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>) -> Decoded<'py> {
     match days.and_then(calendar::date) {
         Some(stamp) => Ok(layout::new_date(py, &stamp)?),
         None => Err(value.instead_of("a date of the years 1 to 9999")),
+    }
+}
+
+pub fn mysql<'py>(
+    py: Python<'py>,
+    value: &mysql::Value<'_>,
+    decoder: &mysql::Decoder,
+) -> Decoded<'py> {
+    let stamp = match value {
+        mysql::Value::Date(stamp) => Some(*stamp),
+        mysql::Value::Stamp(stamp) if calendar::clock(stamp) == 0 => Some(*stamp),
+        mysql::Value::Text(bytes) => match timestamp::take_date(bytes) {
+            Some((stamp, [])) => Some(stamp),
+            _ => None,
+        },
+        _ => None,
+    };
+    match stamp.filter(calendar::exists) {
+        Some(stamp) => Ok(layout::new_date(py, &stamp)?),
+        None => Err(decoder.refuse(value, "a date of the years 1 to 9999")),
     }
 }

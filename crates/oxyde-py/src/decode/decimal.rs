@@ -3,6 +3,7 @@
 use oxyde_exec::cells::CellRef;
 use pyo3::prelude::*;
 
+use super::mysql;
 use super::postgres::Value;
 use super::{Decoded, unreadable};
 use crate::layout;
@@ -62,4 +63,21 @@ pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>) -> Decoded<'py> {
 /// A numeric as it is: also NaN and infinity, which raw SQL may give.
 pub fn from_text<'py>(py: Python<'py>, text: &str) -> Decoded<'py> {
     Ok(layout::decimal_type(py)?.call1((text,))?)
+}
+
+pub fn mysql<'py>(
+    py: Python<'py>,
+    value: &mysql::Value<'_>,
+    decoder: &mysql::Decoder,
+) -> Decoded<'py> {
+    let text = match value {
+        mysql::Value::Decimal(text) => decoder.digits(text).to_owned(),
+        mysql::Value::Int(number) => number.to_string(),
+        mysql::Value::Big(number) => number.to_string(),
+        // The shortest decimal text of the float is what the user once wrote.
+        mysql::Value::Real(number) if number.is_finite() => number.to_string(),
+        mysql::Value::Single(number) if number.is_finite() => number.to_string(),
+        other => return Err(decoder.refuse(other, "a decimal number")),
+    };
+    from_text(py, &text)
 }

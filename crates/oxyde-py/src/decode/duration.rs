@@ -1,9 +1,10 @@
-//! BIGINT microseconds, an interval without months → `timedelta`.
+//! BIGINT microseconds, an interval without months, TIME → `timedelta`.
 
 use oxyde_exec::cells::CellRef;
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 
+use super::mysql;
 use super::postgres::Value;
 use super::{Decoded, unreadable};
 use crate::layout;
@@ -30,5 +31,23 @@ pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>) -> Decoded<'py> {
             Err(error) => Err(error.into()),
         },
         None => Err(value.instead_of("microseconds, or an interval without months")),
+    }
+}
+
+pub fn mysql<'py>(
+    py: Python<'py>,
+    value: &mysql::Value<'_>,
+    decoder: &mysql::Decoder,
+) -> Decoded<'py> {
+    let micros = match value {
+        mysql::Value::Int(micros) => Some(*micros),
+        mysql::Value::Time(clock) => Some(clock.micros()),
+        // A sum of microseconds.
+        mysql::Value::Decimal(text) => text.parse().ok(),
+        _ => None,
+    };
+    match micros {
+        Some(micros) => Ok(layout::new_timedelta(py, micros)?),
+        None => Err(decoder.refuse(value, "microseconds in 64 bits, or a TIME")),
     }
 }

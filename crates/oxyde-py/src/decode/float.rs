@@ -1,9 +1,10 @@
-//! REAL, float4, float8 → `float`. An INTEGER cell in a float column (a table made without REAL affinity) is read if exact.
+//! REAL, FLOAT, DOUBLE, float4, float8 → `float`. An INTEGER cell in a float column (a table made without REAL affinity) is read if exact.
 
 use oxyde_exec::cells::CellRef;
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
 
+use super::mysql;
 use super::postgres::{Value, numeric};
 use super::{Decoded, unreadable};
 
@@ -27,6 +28,24 @@ pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>) -> Decoded<'py> {
     match number {
         Some(number) => Ok(PyFloat::new(py, number).into_any()),
         None => Err(value.instead_of("a number that a float holds")),
+    }
+}
+
+pub fn mysql<'py>(
+    py: Python<'py>,
+    value: &mysql::Value<'_>,
+    decoder: &mysql::Decoder,
+) -> Decoded<'py> {
+    let number = match value {
+        mysql::Value::Real(number) => Some(*number),
+        mysql::Value::Single(number) => Some(f64::from(*number)),
+        mysql::Value::Int(number) => exact(*number),
+        mysql::Value::Decimal(text) => shortest(text),
+        _ => None,
+    };
+    match number {
+        Some(number) => Ok(PyFloat::new(py, number).into_any()),
+        None => Err(decoder.refuse(value, "a number that a float holds")),
     }
 }
 

@@ -1,10 +1,11 @@
-//! INTEGER, int2, int4, int8 → `int`. Whole numbers in a REAL or NUMERIC column of an older table are read too.
+//! INTEGER, int2, int4, int8, TINYINT to BIGINT, signed or not, BIT, YEAR → `int`. Whole numbers in a REAL or NUMERIC column of an older table are read too.
 
 use oxyde_exec::cells::CellRef;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
+use super::mysql;
 use super::postgres::{Value, numeric};
 use super::{Decoded, unreadable};
 
@@ -44,5 +45,26 @@ pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>) -> Decoded<'py> {
             _ => Err(value.instead_of("an integer")),
         },
         other => Err(other.instead_of("an integer")),
+    }
+}
+
+pub fn mysql<'py>(
+    py: Python<'py>,
+    value: &mysql::Value<'_>,
+    decoder: &mysql::Decoder,
+) -> Decoded<'py> {
+    let expected = "an integer";
+    match value {
+        mysql::Value::Int(number) => new(py, *number),
+        mysql::Value::Big(number) => Ok(number.into_pyobject(py).map_err(PyErr::from)?.into_any()),
+        mysql::Value::Real(real) if is_whole(*real) => from_whole(py, *real),
+        mysql::Value::Single(real) if is_whole(f64::from(*real)) => {
+            from_whole(py, f64::from(*real))
+        }
+        mysql::Value::Decimal(text) => match numeric::trimmed(text) {
+            Some(digits) if !digits.contains('.') => Ok(py.get_type::<PyInt>().call1((digits,))?),
+            _ => Err(decoder.refuse(value, expected)),
+        },
+        other => Err(decoder.refuse(other, expected)),
     }
 }

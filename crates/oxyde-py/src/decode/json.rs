@@ -1,10 +1,11 @@
-//! json, jsonb, JSON as text, values that JSON has a form for → `str`: the column's converter reads it through the
+//! json, jsonb, JSON, JSON as text, values that JSON has a form for → `str`: the column's converter reads it through the
 //! field's own Pydantic type.
 
 use pyo3::intern;
 use pyo3::prelude::*;
 use serde_json::Value as Json;
 
+use super::mysql;
 use super::postgres::{Value, oid};
 use super::{Decoded, Unreadable, text};
 
@@ -26,6 +27,20 @@ pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>) -> Decoded<'py> {
         other => return Err(other.instead_of("a JSON document")),
     };
     document.ok_or_else(|| Unreadable::Value("expected valid UTF-8 text".to_owned()))
+}
+
+/// Numbers are what an aggregate or a path of a document may be.
+pub fn mysql<'py>(
+    py: Python<'py>,
+    value: &mysql::Value<'_>,
+    decoder: &mysql::Decoder,
+) -> Decoded<'py> {
+    let document = match value {
+        mysql::Value::Json(bytes) | mysql::Value::Text(bytes) => text::new(py, bytes),
+        mysql::Value::Int(number) => text::new(py, number.to_string().as_bytes()),
+        other => return Err(decoder.refuse(other, "a JSON document")),
+    };
+    document.ok_or_else(|| decoder.refuse(value, "valid UTF-8 text"))
 }
 
 /// Raw SQL: the document as Python's own objects.

@@ -12,12 +12,14 @@ mod duration;
 mod float;
 mod integer;
 mod json;
+pub mod mysql;
 pub mod natural;
 pub mod postgres;
 mod text;
 mod time;
 mod timestamp;
 mod uuid;
+pub mod wire;
 
 use oxyde_exec::cells::CellRef;
 use oxyde_sql::SqlType;

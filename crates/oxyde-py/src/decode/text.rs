@@ -1,9 +1,10 @@
-//! TEXT, and what PostgreSQL gives as text → `str`.
+//! TEXT, and what servers give as text → `str`.
 
 use oxyde_exec::cells::CellRef;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::mysql;
 use super::postgres::Value;
 use super::{Decoded, Unreadable, unreadable};
 
@@ -42,4 +43,18 @@ pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>) -> Decoded<'py> {
         other => return Err(other.instead_of("text")),
     };
     text.ok_or_else(|| Unreadable::Value("expected valid UTF-8 text".to_owned()))
+}
+
+/// A SET is more than one value, and no text though the server writes it as one.
+pub fn mysql<'py>(
+    py: Python<'py>,
+    value: &mysql::Value<'_>,
+    decoder: &mysql::Decoder,
+) -> Decoded<'py> {
+    match value {
+        mysql::Value::Text(bytes) | mysql::Value::Json(bytes) => {
+            new(py, bytes).ok_or_else(|| decoder.refuse(value, "valid UTF-8 text"))
+        }
+        other => Err(decoder.refuse(other, "text")),
+    }
 }

@@ -8,6 +8,7 @@ use oxyde_exec::cells::CellRef;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use super::mysql;
 use super::postgres::Value;
 use super::{Decoded, unreadable};
 use crate::calendar::{self, DAY};
@@ -145,6 +146,24 @@ pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>, aware: bool) -> Decoded
     match micros.and_then(calendar::stamp) {
         Some(stamp) => Ok(layout::new_datetime(py, &stamp, aware)?),
         None => Err(value.instead_of("a timestamp of the years 1 to 9999")),
+    }
+}
+
+/// Expressions of MySQL may give a text for a time.
+pub fn mysql<'py>(
+    py: Python<'py>,
+    value: &mysql::Value<'_>,
+    aware: bool,
+    decoder: &mysql::Decoder,
+) -> Decoded<'py> {
+    let stamp = match value {
+        mysql::Value::Stamp(stamp) | mysql::Value::Date(stamp) => Some(*stamp),
+        mysql::Value::Text(bytes) => mysql::stamp(bytes),
+        _ => None,
+    };
+    match stamp.filter(calendar::exists) {
+        Some(stamp) => Ok(layout::new_datetime(py, &stamp, aware)?),
+        None => Err(decoder.refuse(value, "a date and time of the years 1 to 9999")),
     }
 }
 

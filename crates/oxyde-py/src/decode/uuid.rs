@@ -3,6 +3,7 @@
 use oxyde_exec::cells::CellRef;
 use pyo3::prelude::*;
 
+use super::mysql;
 use super::postgres::Value;
 use super::{Decoded, unreadable};
 use crate::layout;
@@ -59,6 +60,25 @@ pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>) -> Decoded<'py> {
     match hex {
         Some(hex) => Ok(layout::new_uuid(py, hex)?),
         None => Err(value.instead_of("a UUID")),
+    }
+}
+
+pub fn mysql<'py>(
+    py: Python<'py>,
+    value: &mysql::Value<'_>,
+    decoder: &mysql::Decoder,
+) -> Decoded<'py> {
+    let hex = match value {
+        mysql::Value::Text(bytes) => digits(bytes),
+        mysql::Value::Blob(bytes) => match (*bytes).try_into() {
+            Ok(bytes) => Some(hex(u128::from_be_bytes(bytes))),
+            Err(_) => None,
+        },
+        _ => None,
+    };
+    match hex {
+        Some(hex) => Ok(layout::new_uuid(py, hex)?),
+        None => Err(decoder.refuse(value, "a UUID")),
     }
 }
 

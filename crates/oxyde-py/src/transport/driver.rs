@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use oxyde_exec::LoopId;
 use oxyde_exec::error::{ErrorKind, ExecError};
-use oxyde_exec::postgres::driver::Driver;
-use oxyde_exec::postgres::link::Link;
+use oxyde_exec::wire::driver::Driver;
+use oxyde_exec::wire::link::Link;
+use oxyde_exec::wire::session::Cancel;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
 use crate::completion::{Hub, lock};
 use crate::hubs;
@@ -20,7 +20,7 @@ use crate::transport::stream::{self, Stream};
 
 /// The connections of one database in one process.
 pub struct AsyncioDriver {
-    /// `oxyde_core._sockets.Connector`. Shared with the drivers of forked children, which are made without the GIL.
+    /// `oxyde_core._connect.Connector`. Shared with the drivers of forked children, which are made without the GIL.
     connector: Arc<Py<PyAny>>,
     me: Weak<Self>,
 }
@@ -107,38 +107,31 @@ impl AsyncioDriver {
     fn begin(self: &Arc<Self>, hub: &Bound<'_, Hub>, link: &Arc<Link>) -> PyResult<()> {
         let py = hub.py();
         Hub::watch_end(hub, || {
-            py.import("oxyde_core._sockets")?
+            py.import("oxyde_core._connect")?
                 .call_method1("watch", (hub,))
                 .map(Bound::unbind)
         })?;
-        let opening = Opening::new(hub, Arc::clone(self), Arc::clone(link));
+        let opening = Opening::new(hub, self, link)?;
         let procedure = self
             .connector
             .bind(py)
-            .call_method1(intern!(py, "open"), (Bound::new(py, opening)?,))?;
+            .call_method1(intern!(py, "open"), (opening,))?;
         Hub::spawn(hub, &procedure)
     }
 
     fn send_cancel(
-        &self,
+        self: &Arc<Self>,
         hub: &Bound<'_, Hub>,
         link: &Arc<Link>,
         stream: &Stream,
-        packet: &[u8],
+        request: Cancel,
     ) -> PyResult<()> {
         let py = hub.py();
-        let request = Cancelling {
-            hub: hub.clone().unbind(),
-            link: Arc::clone(link),
-        };
-        let procedure = self.connector.bind(py).call_method1(
-            intern!(py, "cancel"),
-            (
-                Bound::new(py, request)?,
-                &stream.place,
-                PyBytes::new(py, packet),
-            ),
-        )?;
+        let request = Cancelling::new(hub, self, link, request)?;
+        let procedure = self
+            .connector
+            .bind(py)
+            .call_method1(intern!(py, "cancel"), (request, &stream.place))?;
         Hub::spawn(hub, &procedure)
     }
 }
@@ -169,7 +162,7 @@ impl Driver for AsyncioDriver {
         }
     }
 
-    fn cancel(&self, link: &Arc<Link>, packet: Vec<u8>) {
+    fn cancel(&self, link: &Arc<Link>, request: Cancel) {
         let Some(this) = self.me.upgrade() else {
             return;
         };
@@ -181,7 +174,7 @@ impl Driver for AsyncioDriver {
         in_callback(
             loop_id,
             Box::new(move |hub| {
-                this.send_cancel(hub, &link, &stream, &packet)
+                this.send_cancel(hub, &link, &stream, request)
                     .inspect_err(|_| link.cancel_sent(false))
             }),
         );

@@ -1,12 +1,13 @@
-//! Connections that an event loop drives: the way to PostgreSQL.
+//! Connections that an event loop drives: the way to servers.
 //!
 //! ```text
-//! AsyncioDriver ─ Opening (one attempt to connect; the procedure is oxyde_core/_sockets.py)
-//!        │            └─ Wire (asyncio protocol: bytes and endings in)
+//! AsyncioDriver ─ Opening, Cancelling (what the procedures in oxyde_core/_connect are asked for)
+//!        │            └─ Attempt (a login) ─ Wire (asyncio protocol: bytes and endings in)
 //!        └─ Stream (bytes out, closing) ── transport or socket of the loop
 //! ```
 //! Everything here runs on the loop's thread, except where a function says otherwise.
 
+mod attempt;
 #[cfg(unix)]
 mod direct;
 pub mod driver;

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use oxyde_exec::LoopId;
-use oxyde_exec::postgres::driver::Channel;
-use oxyde_exec::postgres::link::Link;
+use oxyde_exec::wire::driver::Channel;
+use oxyde_exec::wire::link::Link;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -16,9 +16,6 @@ use crate::scope;
 use crate::transport::direct;
 use crate::transport::driver::AsyncioDriver;
 
-/// PostgreSQL's Terminate message: the server need not log a connection that broke.
-const TERMINATE: &[u8] = b"X\0\0\0\x04";
-
 /// All open streams of this process. Only locked with the GIL held: no forked child finds it locked.
 static OPEN: Mutex<Vec<Arc<Stream>>> = Mutex::new(Vec::new());
 
@@ -27,6 +24,8 @@ pub struct Stream {
     pub driver: Weak<AsyncioDriver>,
     /// How the cancel request gets to the same server.
     pub place: Py<PyAny>,
+    /// What tells the server that it need not log a connection that broke.
+    goodbye: &'static [u8],
     link: Mutex<Option<Arc<Link>>>,
     python: Mutex<Option<Parts>>,
     #[cfg(unix)]
@@ -68,6 +67,7 @@ impl Stream {
             loop_id,
             driver,
             place: place.clone().unbind(),
+            goodbye: link.goodbye(),
             link: Mutex::new(Some(link)),
             python: Mutex::new(Some(Parts {
                 write: method(intern!(py, "write"))?,
@@ -129,7 +129,7 @@ impl Stream {
     /// Says goodbye and closes, on the thread of the loop; `lost` does not follow.
     fn leave(&self) {
         drop(self.detach());
-        self.write(TERMINATE);
+        self.write(self.goodbye);
         self.close();
     }
 
@@ -225,11 +225,11 @@ impl Channel for Stream {
         let _ = Python::try_attach(|py| {
             drop(self.detach());
             if !self.queued.load(Ordering::Relaxed) {
-                self.send(TERMINATE);
+                self.send(self.goodbye);
             }
             if let Some(python) = self.release() {
                 let _ = py
-                    .import("oxyde_core._sockets")
+                    .import("oxyde_core._connect")
                     .and_then(|sockets| sockets.call_method1("discard", (&python.transport,)));
                 let _ = python.socket.call_method0(py, intern!(py, "close"));
             }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use oxyde_exec::LoopId;
-use oxyde_exec::postgres::driver::Channel;
+use oxyde_exec::wire::driver::Channel;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -13,7 +13,6 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::completion::Hub;
 use crate::lifecycle;
-use crate::transport::opening::Opening;
 use crate::transport::stream::{self, Stream};
 
 /// What one callback reads at most, and so the most work that it does.
@@ -34,9 +33,9 @@ pub struct Wire {
 }
 
 /// A new protocol for an attempt to connect.
-pub fn protocol<'py>(opening: &Bound<'py, Opening>) -> PyResult<Bound<'py, PyAny>> {
+pub fn protocol<'py>(hub: &Bound<'py, Hub>) -> PyResult<Bound<'py, PyAny>> {
     static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let py = opening.py();
+    let py = hub.py();
     let class = CLASS.get_or_try_init(py, || {
         let bases = PyTuple::new(
             py,
@@ -52,7 +51,7 @@ pub fn protocol<'py>(opening: &Bound<'py, Opening>) -> PyResult<Bound<'py, PyAny
             .call1(("Wire", bases, names))
             .map(Bound::unbind)
     })?;
-    class.bind(py).call1((opening,))
+    class.bind(py).call1((hub,))
 }
 
 impl Wire {
@@ -81,14 +80,13 @@ impl Wire {
 #[pymethods]
 impl Wire {
     #[new]
-    fn new(py: Python<'_>, opening: &Bound<'_, Opening>) -> PyResult<Self> {
+    fn new(py: Python<'_>, hub: &Bound<'_, Hub>) -> PyResult<Self> {
         let buffer = PyByteArray::new_with(py, 0, |_| Ok(()))?;
         buffer.resize(BUFFER)?;
         let view = PyMemoryView::from(&buffer)?;
-        let opening = opening.get();
         Ok(Self {
-            hub: opening.hub.clone_ref(py),
-            loop_id: opening.loop_id,
+            hub: hub.clone().unbind(),
+            loop_id: hub.get().loop_id(),
             buffer: buffer.unbind(),
             view: view.unbind(),
             stream: OnceLock::new(),

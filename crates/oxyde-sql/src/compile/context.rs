@@ -23,10 +23,14 @@ pub(crate) struct Context<'a> {
     pub(crate) spell: Box<dyn Spelling>,
     /// Write `table.column`: needed where another row is in scope.
     pub(crate) qualify: bool,
+    /// Another name for the row that columns are read from.
+    pub(crate) alias: Option<&'static str>,
     /// The name of the proposed row while an upsert's assignments are compiled.
     pub(crate) row_alias: Option<&'static str>,
     /// Whether there is a row whose columns can be read.
     pub(crate) columns_allowed: bool,
+    /// Whether what is compiled holds for every row of the result: see [`InList::conjunct`](crate::dialect::InList).
+    pub(super) conjunct: bool,
     /// What is added to the index of parameters: the row's fields of a bulk
     /// insert come before them.
     pub(crate) first_param: usize,
@@ -51,8 +55,10 @@ impl<'a> Context<'a> {
             spell: spelling(&features),
             features,
             qualify: false,
+            alias: None,
             row_alias: None,
             columns_allowed: true,
+            conjunct: false,
             first_param: 0,
             slots: Vec::new(),
             literals,
@@ -107,7 +113,10 @@ impl<'a> Context<'a> {
 
     /// A reference to a column.
     pub(crate) fn column_ref(&self, column: &Column) -> Sea {
-        let table = self.qualify.then(|| self.bare_table_name());
+        let table = match self.alias {
+            Some(alias) => Some(TableName(None, alias.into_iden())),
+            None => self.qualify.then(|| self.bare_table_name()),
+        };
         Sea::Column(ColumnRef::Column(ColumnName(
             table,
             column.name.clone().into_iden(),

@@ -5,7 +5,7 @@ use sea_query::Query as SeaQuery;
 use super::context::Context;
 use super::update::by_list;
 use crate::ir::Delete;
-use crate::{CompileError, Plan, SqlType, StatementKind, Target};
+use crate::{CompileError, Plan, StatementKind, Target};
 
 pub(super) fn compile(delete: &Delete, target: Target) -> Result<Plan, CompileError> {
     let mut ctx = Context::new(&delete.table, target);
@@ -19,7 +19,7 @@ pub(super) fn compile(delete: &Delete, target: Target) -> Result<Plan, CompileEr
         // The form for several tables, which has no RETURNING.
         Some(filter) if !returns_rows && by_list(filter, &ctx)? => {
             let table = ctx.quoted_table();
-            let condition = ctx.root(filter, Some(&SqlType::Bool))?;
+            let condition = ctx.condition(filter)?;
             writer.push("DELETE ").push(&table);
             writer.push(" FROM ").push(&table);
             writer.push(" WHERE ").expr(&condition);
@@ -28,7 +28,7 @@ pub(super) fn compile(delete: &Delete, target: Target) -> Result<Plan, CompileEr
             let mut statement = SeaQuery::delete();
             statement.from_table(ctx.table_ref());
             if let Some(filter) = filter {
-                statement.and_where(ctx.root(filter, Some(&SqlType::Bool))?);
+                statement.and_where(ctx.condition(filter)?);
             }
             writer.statement(&statement);
         }
@@ -44,5 +44,7 @@ pub(super) fn compile(delete: &Delete, target: Target) -> Result<Plan, CompileEr
         bulk: None,
         row_binds: 0,
         numbered: None,
+        told_key: false,
+        copy: None,
     })
 }

@@ -4,7 +4,7 @@ use sea_query::{BinOper, Expr as Sea};
 
 use super::context::Context;
 use super::infer::{Number, weight};
-use crate::dialect::{Needle, Typed, fragment};
+use crate::dialect::{Compared, InList, Needle, Typed, fragment};
 use crate::ir::{ArithOp, ArrayOp, Column, CompareOp, Expr, Func, MatchOp, Slot};
 use crate::{CompileError, SqlType, Transform};
 
@@ -15,12 +15,20 @@ type Result<T> = std::result::Result<T, CompileError>;
 /// at 1000.
 const CHAIN: usize = 250;
 
-impl Context<'_> {
+impl<'t> Context<'t> {
     /// Compiles an expression that stands by itself: a condition, an output, a
     /// sort key. `hint` is the type that is wanted, for what has none of its own.
     pub(crate) fn root(&mut self, expr: &Expr, hint: Option<&SqlType>) -> Result<Sea> {
         self.check_weight(weight(expr, 0)?)?;
         self.expr(expr, hint)
+    }
+
+    /// Compiles the condition of a statement.
+    pub(crate) fn condition(&mut self, expr: &Expr) -> Result<Sea> {
+        self.conjunct = true;
+        let compiled = self.root(expr, Some(&SqlType::Bool));
+        self.conjunct = false;
+        compiled
     }
 
     /// Compiles the new value of a column.
@@ -65,7 +73,10 @@ impl Context<'_> {
     /// Compiles a text for a function of texts.
     pub(super) fn text(&mut self, expr: &Expr, hint: Option<&SqlType>) -> Result<Typed> {
         let ty = self.type_of(expr);
-        let sql = self.expr(expr, hint)?;
+        let mut sql = self.expr(expr, hint)?;
+        if let Some(column) = self.column_of(expr) {
+            sql = self.spell.exact(sql, column);
+        }
         Ok(match ty {
             Some(ty) if self.is_verbatim(expr) && !matches!(ty, SqlType::Array(_)) => Typed {
                 sql: self.spell.text(sql),
@@ -76,6 +87,7 @@ impl Context<'_> {
     }
 
     pub(super) fn expr(&mut self, expr: &Expr, hint: Option<&SqlType>) -> Result<Sea> {
+        let conjunct = std::mem::take(&mut self.conjunct);
         Ok(match expr {
             Expr::Column(field) => {
                 if !self.columns_allowed {
@@ -119,13 +131,13 @@ impl Context<'_> {
                 let high = self.one_of(high, &common)?;
                 self.spell.between(a, low, high, ty.as_ref())?
             }
-            Expr::In(a, list) => self.in_list(a, list, false)?,
-            Expr::NotIn(a, list) => self.in_list(a, list, true)?,
+            Expr::In(a, list) => self.in_list(a, list, false, conjunct)?,
+            Expr::NotIn(a, list) => self.in_list(a, list, true, conjunct)?,
             Expr::Match(op, a, b) => self.matches(*op, a, b)?,
             Expr::Array(op, a, b) => self.array(*op, a, b)?,
             Expr::Item(a, index) => self.item(a, index)?,
-            Expr::And(list) => self.chain(list, " AND ", "TRUE")?,
-            Expr::Or(list) => self.chain(list, " OR ", "FALSE")?,
+            Expr::And(list) => self.chain(list, " AND ", "TRUE", conjunct)?,
+            Expr::Or(list) => self.chain(list, " OR ", "FALSE", false)?,
             Expr::Not(a) => {
                 let a = self.expr(a, Some(&SqlType::Bool))?;
                 fragment::template(self.dialect(), &["NOT ", ""], [fragment::atom(a)])
@@ -145,6 +157,14 @@ impl Context<'_> {
         })
     }
 
+    /// The column that an expression is.
+    fn column_of(&self, expr: &Expr) -> Option<&'t Column> {
+        match expr {
+            Expr::Column(field) => self.table.column(field),
+            _ => None,
+        }
+    }
+
     /// The type in which expressions are compared: the most demanding of theirs.
     fn common_type(&self, exprs: &[&Expr]) -> Option<SqlType> {
         let types: Vec<_> = exprs.iter().filter_map(|e| self.type_of(e)).collect();
@@ -156,7 +176,7 @@ impl Context<'_> {
     }
 
     /// What expressions that are compared with each other have in common.
-    fn common(&self, exprs: &[&Expr], ty: Option<&SqlType>) -> Common {
+    fn common(&self, exprs: &[&Expr], ty: Option<&SqlType>) -> Common<'t> {
         let verbatim = exprs.iter().find_map(|e| self.verbatim_column(e));
         let declared = verbatim.map(|c| self.dialect().declared(c.db_type.as_deref(), &c.ty));
         // Not the column is converted, or no index of it could be used.
@@ -166,12 +186,17 @@ impl Context<'_> {
             inferred: exprs.iter().any(|e| !is_param(e) && self.is_inferred(e)),
             hint: declared.or(ty.cloned()),
             time: time.or(ty.cloned()),
+            column: column.and_then(|e| self.column_of(e)),
         }
     }
 
     /// One of them.
-    fn one_of(&mut self, expr: &Expr, common: &Common) -> Result<Sea> {
+    fn one_of(&mut self, expr: &Expr, common: &Common<'_>) -> Result<Sea> {
         let sql = self.operand(expr, common.hint.as_ref(), common.inferred)?;
+        let sql = match common.column {
+            Some(column) if is_param(expr) => self.spell.beside(sql, column),
+            _ => sql,
+        };
         Ok(self.in_utc(sql, expr, common.time.as_ref()))
     }
 
@@ -187,9 +212,14 @@ impl Context<'_> {
         let ty = self.common_type(&[a, b]);
         let same = stored(a) && stored(b) && self.type_of(a) == self.type_of(b);
         let common = self.common(&[a, b], ty.as_ref());
+        let with = Compared {
+            ty: ty.as_ref(),
+            same,
+            columns: [self.column_of(a), self.column_of(b)],
+        };
         let a = self.one_of(a, &common)?;
         let b = self.one_of(b, &common)?;
-        self.spell.compare(op, a, b, ty.as_ref(), same)
+        self.spell.compare(op, a, b, with)
     }
 
     /// A comparison of members: of arrays, or of what the server has these operators for.
@@ -218,30 +248,44 @@ impl Context<'_> {
             }
         }
         let common = self.common(&[a, b], None);
-        let (a, b) =
-            self.qualified(|ctx| Ok((ctx.one_of(a, &common)?, ctx.one_of(b, &common)?)))?;
-        self.spell.array(op, a, b)
+        let item = [a, b]
+            .into_iter()
+            .find_map(|side| match self.type_of(side) {
+                Some(SqlType::Array(item)) => Some(*item),
+                _ => None,
+            });
+        let (a, b) = self.qualified(!self.features.exact_arrays, |ctx| {
+            Ok((ctx.one_of(a, &common)?, ctx.one_of(b, &common)?))
+        })?;
+        self.spell.array(op, a, b, item.as_ref())
     }
 
     fn item(&mut self, array: &Expr, index: &Expr) -> Result<Sea> {
         let Some(SqlType::Array(item)) = self.type_of(array) else {
             return Err(CompileError::invalid("only lists have items"));
         };
-        let array = self.expr(array, None)?;
-        let index = self.expr(index, Some(&SqlType::BigInt))?;
+        let (array, index) = self.qualified(self.features.json_tables, |ctx| {
+            let array = ctx.expr(array, None)?;
+            Ok((array, ctx.expr(index, Some(&SqlType::BigInt))?))
+        })?;
         self.spell.item(array, index, &item)
     }
 
-    /// Compiles what will stand inside a query of its own where arrays are no
-    /// types: that may have columns of the same names.
-    fn qualified<T>(&mut self, compile: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let before = std::mem::replace(&mut self.qualify, !self.features.exact_arrays);
+    /// Compiles what will stand inside a query of its own, `when` there is one:
+    /// that may have columns of the same names.
+    fn qualified<T>(
+        &mut self,
+        when: bool,
+        compile: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let before = self.qualify;
+        self.qualify |= when;
         let compiled = compile(self);
         self.qualify = before;
         compiled
     }
 
-    fn in_list(&mut self, value: &Expr, list: &Expr, negated: bool) -> Result<Sea> {
+    fn in_list(&mut self, value: &Expr, list: &Expr, negated: bool, conjunct: bool) -> Result<Sea> {
         let (slot, item) = match list {
             Expr::Param(slot) => match &slot.ty {
                 SqlType::Array(item) => (slot, item.as_ref()),
@@ -260,11 +304,16 @@ impl Context<'_> {
         };
         let same = stored(value) && self.type_of(value).as_ref() == Some(item);
         let target = self.spell.text_items(item, self.verbatim_column(value));
+        let column = self.column_of(value);
         let value = self.expr(value, Some(item))?;
         if let Some(literals) = self.literal_list(slot, item)? {
             if literals.is_empty() {
                 return Ok(fragment::raw(if negated { "TRUE" } else { "FALSE" }));
             }
+            let value = match column {
+                Some(column) => self.spell.exact(value, column),
+                None => value,
+            };
             let oper = if negated { BinOper::NotIn } else { BinOper::In };
             return Ok(fragment::binary(value, oper, Sea::Tuple(literals)));
         }
@@ -273,7 +322,15 @@ impl Context<'_> {
             return self.spell.in_texts(value, list, &target, negated);
         }
         let list = self.bind(slot, Transform::None)?;
-        self.spell.in_list(value, list, item, negated, same)
+        self.spell.in_list(InList {
+            value,
+            list,
+            item,
+            negated,
+            same,
+            column,
+            conjunct,
+        })
     }
 
     fn matches(&mut self, op: MatchOp, text: &Expr, needle: &Expr) -> Result<Sea> {
@@ -291,10 +348,17 @@ impl Context<'_> {
         )
     }
 
-    fn chain(&mut self, list: &[Expr], separator: &str, empty: &str) -> Result<Sea> {
+    fn chain(
+        &mut self,
+        list: &[Expr],
+        separator: &str,
+        empty: &str,
+        conjunct: bool,
+    ) -> Result<Sea> {
         let mut parts = list
             .iter()
             .map(|e| {
+                self.conjunct = conjunct;
                 let sql = self.expr(e, Some(&SqlType::Bool))?;
                 Ok(if binds_tightly(e) {
                     sql
@@ -349,13 +413,15 @@ impl Context<'_> {
     }
 }
 
-struct Common {
+struct Common<'t> {
     /// The server infers the types of parameters.
     inferred: bool,
     /// The type for what has none of its own.
     hint: Option<SqlType>,
     /// The kind of time that all of them become.
     time: Option<SqlType>,
+    /// The first column among them.
+    column: Option<&'t Column>,
 }
 
 /// Whether an expression is a value in the spelling in which its column stores it.

@@ -130,8 +130,8 @@ impl Context<'_> {
     }
 }
 
-/// How many nodes an expression expands to at most: `//` and `%` have to name
-/// their operands several times where a database lacks the operator.
+/// How many nodes an expression expands to at most: `//`, `%` and their like have
+/// to name their operands several times where a database lacks the operator.
 ///
 /// # Errors
 /// When it nests too deeply for the functions that recurse over it.
@@ -148,17 +148,19 @@ pub(crate) fn weight(expr: &Expr, depth: usize) -> Result<usize, CompileError> {
     match expr {
         Expr::Arith(ArithOp::FloorDiv | ArithOp::Mod, a, b) => {
             let (a, b) = (sub(a)?, sub(b)?);
-            Ok(a.saturating_mul(3).saturating_add(b.saturating_mul(6)))
+            Ok(a.saturating_mul(3).saturating_add(b.saturating_mul(7)))
         }
-        // Each side is asked for NULL first.
-        Expr::Array(_, a, b) => two(a, b).map(|both: usize| both.saturating_mul(2)),
-        Expr::Arith(_, a, b)
-        | Expr::Item(a, b)
-        | Expr::Compare(_, a, b)
-        | Expr::Match(_, a, b)
-        | Expr::In(a, b)
-        | Expr::NotIn(a, b)
-        | Expr::Xor(a, b) => two(a, b),
+        // The divisor is compared with 0 first.
+        Expr::Arith(ArithOp::Div, a, b) => Ok(sub(a)?.saturating_add(sub(b)?.saturating_mul(3))),
+        // Each side is asked for NULL first, or compared by the rules of a column
+        // and by its bytes.
+        Expr::Array(_, a, b) | Expr::Compare(_, a, b) => {
+            two(a, b).map(|both: usize| both.saturating_mul(2))
+        }
+        Expr::In(a, b) | Expr::NotIn(a, b) => Ok(sub(a)?.saturating_mul(3).saturating_add(sub(b)?)),
+        Expr::Arith(_, a, b) | Expr::Item(a, b) | Expr::Match(_, a, b) | Expr::Xor(a, b) => {
+            two(a, b)
+        }
         Expr::Between(a, b, c) => Ok(two(a, b)?.saturating_add(sub(c)?)),
         Expr::And(list) | Expr::Or(list) | Expr::Func(_, list) => all(list),
         Expr::IsNull(a) | Expr::IsNotNull(a) | Expr::Not(a) | Expr::Neg(a) => {

@@ -21,7 +21,7 @@ type Result<T> = std::result::Result<T, CompileError>;
 
 pub(super) fn compile(insert: &Insert, target: Target) -> Result<Plan> {
     let mut ctx = Context::new(&insert.table, target);
-    if !insert.returning.is_empty() {
+    if !insert.returning.is_empty() && !tells_key(insert, &ctx) {
         ctx.features
             .require(ctx.features.insert_returning, "INSERT … RETURNING")?;
     }
@@ -34,6 +34,20 @@ pub(super) fn compile(insert: &Insert, target: Target) -> Result<Plan> {
         InsertSource::Values(values) => one_row(insert, &columns, values, &mut ctx),
         InsertSource::Bulk => many_rows(insert, &columns, &mut ctx),
     }
+}
+
+/// Whether nothing but the automatic key is asked for, and the server tells it
+/// with its answer.
+fn tells_key(insert: &Insert, ctx: &Context<'_>) -> bool {
+    let [field] = insert.returning.as_slice() else {
+        return false;
+    };
+    let automatic = ctx.table.column(field).is_some_and(|column| column.auto);
+    !ctx.features.insert_returning
+        && ctx.features.last_insert_id
+        && automatic
+        && insert.conflict.is_none()
+        && !insert.fields.contains(field)
 }
 
 /// A statement for one row of expressions.
@@ -101,6 +115,7 @@ fn many_rows(insert: &Insert, columns: &[&Column], ctx: &mut Context<'_>) -> Res
     if unnest || counted {
         plan.numbered = numbered(insert, ctx);
     }
+    plan.copy = super::copy::form(insert, columns, ctx);
     plan.bulk = Some(if counted {
         BulkForm::Count
     } else if unnest {
@@ -262,8 +277,17 @@ fn tail(
         if ctx.features.on_conflict {
             on_conflict(conflict, ctx, writer)?;
         } else {
+            if matches!(conflict, Conflict::Ignore { .. }) && !insert.returning.is_empty() {
+                ctx.features.require(
+                    ctx.features.ignore_returning,
+                    "RETURNING of the rows that on_conflict=\"ignore\" adds",
+                )?;
+            }
             on_duplicate_key(conflict, columns, ctx, writer)?;
         }
+    }
+    if tells_key(insert, ctx) {
+        return super::result_columns(&insert.returning, ctx);
     }
     super::returning(&insert.returning, ctx, writer)
 }
@@ -285,9 +309,7 @@ fn on_conflict(conflict: &Conflict, ctx: &mut Context<'_>, writer: &mut Writer) 
         }
         Conflict::Update { fields, set } => {
             if fields.is_empty() {
-                return Err(CompileError::invalid(
-                    "on_conflict=\"update\" needs conflict_fields: the fields of a unique key",
-                ));
+                return Err(no_conflict_fields());
             }
             writer.push(" DO UPDATE SET ");
             set_clause(set, ctx, writer)?;
@@ -305,8 +327,7 @@ fn on_duplicate_key(
     writer: &mut Writer,
 ) -> Result<()> {
     let (Conflict::Ignore { fields } | Conflict::Update { fields, .. }) = conflict;
-    // Any key counts here, but a misspelt one is still an error.
-    ctx.columns(fields)?;
+    only_key(fields, columns, ctx)?;
     match conflict {
         Conflict::Ignore { .. } => {
             let key = ctx.table.primary_key().next();
@@ -316,7 +337,10 @@ fn on_duplicate_key(
             writer.push(" ON DUPLICATE KEY UPDATE ").ident(&column.name);
             writer.push(" = ").ident(&column.name);
         }
-        Conflict::Update { set, .. } => {
+        Conflict::Update { fields, set } => {
+            if fields.is_empty() {
+                return Err(no_conflict_fields());
+            }
             let mut proposed = false;
             for (_, expr) in set {
                 super::infer::weight(expr, 0)?;
@@ -330,6 +354,60 @@ fn on_duplicate_key(
         }
     }
     Ok(())
+}
+
+fn no_conflict_fields() -> CompileError {
+    CompileError::invalid(
+        "on_conflict=\"update\" needs conflict_fields: the fields of a unique key",
+    )
+}
+
+/// Refuses to look at one key where the database looks at all of them: the row
+/// that is there because of another key would be changed, or stay, in silence.
+fn only_key(fields: &[String], columns: &[&Column], ctx: &Context<'_>) -> Result<()> {
+    ctx.columns(fields)?;
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let same = |key: &[&str]| {
+        key.len() == fields.len() && fields.iter().all(|field| key.contains(&field.as_str()))
+    };
+    let primary: Vec<&Column> = ctx.table.primary_key().collect();
+    // A key that the database numbers has never been there before.
+    let numbered = matches!(primary.as_slice(), [column] if column.auto)
+        && !primary.iter().any(|key| columns.contains(key));
+    let primary: Vec<&str> = primary.iter().map(|c| c.field.as_str()).collect();
+    let mut others = Vec::new();
+    let mut found = same(&primary);
+    if !found && !numbered && !primary.is_empty() {
+        others.push(format!("the primary key ({})", primary.join(", ")));
+    }
+    for key in &ctx.table.uniques {
+        let names: Vec<&str> = key.fields.iter().map(String::as_str).collect();
+        if !names.is_empty() && same(&names) {
+            found = true;
+        } else if names.is_empty() {
+            others.push(format!("the index {}", key.name));
+        } else {
+            others.push(format!("{} ({})", key.name, names.join(", ")));
+        }
+    }
+    let given = fields.join(", ");
+    if !found {
+        return Err(CompileError::invalid(format!(
+            "conflict_fields ({given}) are no unique key of {}",
+            ctx.table.name
+        )));
+    }
+    if others.is_empty() {
+        return Ok(());
+    }
+    Err(ctx.features.refuse(format!(
+        "on_conflict by ({given}) alone: ON DUPLICATE KEY looks at every unique key of {}, which \
+         also has {}",
+        ctx.table.name,
+        others.join(" and ")
+    )))
 }
 
 /// A name for the proposed row that is not the table's own.
@@ -367,9 +445,11 @@ fn plan(
         binds,
         columns,
         kind: StatementKind::Insert,
-        returns_rows: !insert.returning.is_empty(),
+        returns_rows: !insert.returning.is_empty() && !tells_key(insert, ctx),
         bulk: None,
         row_binds: 0,
         numbered: None,
+        told_key: tells_key(insert, ctx),
+        copy: None,
     })
 }

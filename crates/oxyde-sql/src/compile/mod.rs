@@ -7,6 +7,7 @@
 //! cannot say is refused by `features.rs`. `ddl/` makes and drops tables.
 
 mod context;
+mod copy;
 pub mod ddl;
 mod delete;
 mod expr;

@@ -31,6 +31,8 @@ pub(super) fn compile(select: &Select, target: Target) -> Result<Plan> {
         bulk: None,
         row_binds: 0,
         numbered: None,
+        told_key: false,
+        copy: None,
     })
 }
 
@@ -167,7 +169,7 @@ fn outputs(
 fn restrict(select: &Select, ctx: &mut Context<'_>, statement: &mut SelectStatement) -> Result<()> {
     statement.from(ctx.table_ref());
     if let Some(filter) = &select.filter {
-        statement.and_where(ctx.root(filter, Some(&SqlType::Bool))?);
+        statement.and_where(ctx.condition(filter)?);
     }
     Ok(())
 }

@@ -4,8 +4,8 @@ use sea_query::{Expr as Sea, IntoIden, Query as SeaQuery};
 
 use super::context::Context;
 use super::writer::Writer;
-use crate::ir::{Expr, Update};
-use crate::{CompileError, Plan, SqlType, StatementKind, Target};
+use crate::ir::{Column, Expr, Update};
+use crate::{CompileError, Plan, StatementKind, Target};
 
 type Result<T> = std::result::Result<T, CompileError>;
 
@@ -17,9 +17,13 @@ pub(super) fn compile(update: &Update, target: Target) -> Result<Plan> {
             .require(ctx.features.update_returning, "UPDATE … RETURNING")?;
     }
     let mut writer = ctx.writer();
+    let at_once = ctx.features.simultaneous_assignment;
     match &update.filter {
-        Some(filter) if by_list(filter, &ctx)? && independent(&update.set) => {
+        Some(filter) if by_list(filter, &ctx)? && (at_once || independent(&update.set)) => {
             joined(&update.set, filter, &mut ctx, &mut writer)?;
+        }
+        filter if !at_once && exchanges(&update.set, &ctx)? => {
+            exchange(&update.set, filter.as_ref(), &mut ctx, &mut writer)?;
         }
         filter => {
             let mut statement = SeaQuery::update();
@@ -28,7 +32,7 @@ pub(super) fn compile(update: &Update, target: Target) -> Result<Plan> {
                 statement.value(column.into_iden(), value);
             }
             if let Some(filter) = filter {
-                statement.and_where(ctx.root(filter, Some(&SqlType::Bool))?);
+                statement.and_where(ctx.condition(filter)?);
             }
             writer.statement(&statement);
         }
@@ -44,6 +48,8 @@ pub(super) fn compile(update: &Update, target: Target) -> Result<Plan> {
         bulk: None,
         row_binds: 0,
         numbered: None,
+        told_key: false,
+        copy: None,
     })
 }
 
@@ -55,7 +61,9 @@ pub(super) fn by_list(filter: &Expr, ctx: &Context<'_>) -> Result<bool> {
     }
     super::infer::weight(filter, 0)?;
     let mut any = false;
-    visit(filter, &mut |e| any |= matches!(e, Expr::In(..)));
+    visit(filter, &mut |e| {
+        any |= matches!(e, Expr::In(..) | Expr::NotIn(..));
+    });
     Ok(any)
 }
 
@@ -92,8 +100,63 @@ fn joined(
         writer.push(&table).push(".").ident(column);
         writer.push(" = ").expr(value);
     }
-    let condition = ctx.root(filter, Some(&SqlType::Bool))?;
+    let condition = ctx.condition(filter)?;
     writer.push(" WHERE ").expr(&condition);
+    Ok(())
+}
+
+/// Whether values are exchanged for which there is no order of assignments, but
+/// another form of the statement.
+fn exchanges(set: &[(String, Expr)], ctx: &Context<'_>) -> Result<bool> {
+    check(set)?;
+    let key: Vec<_> = ctx.table.primary_key().collect();
+    let kept = |column: &&Column| set.iter().all(|(field, _)| *field != column.field);
+    Ok(ctx.features.update_self_join
+        && !key.is_empty()
+        && key.iter().all(kept)
+        && sequence(set).is_err())
+}
+
+/// The table joined to itself: each row meets its old self, from which all new
+/// values are made.
+fn exchange(
+    set: &[(String, Expr)],
+    filter: Option<&Expr>,
+    ctx: &mut Context<'_>,
+    writer: &mut Writer,
+) -> Result<()> {
+    let old = if ctx.table.name.eq_ignore_ascii_case("old") {
+        "before"
+    } else {
+        "old"
+    };
+    let quoted = ctx.quoted_table();
+    let table = ctx.dialect().quote(&ctx.table.name);
+    writer.push("UPDATE ").push(&quoted).push(" JOIN ");
+    writer.push(&quoted).push(" AS ").push(old).push(" ON ");
+    for (i, column) in ctx.table.primary_key().enumerate() {
+        writer.push(if i > 0 { " AND " } else { "" });
+        writer.push(old).push(".").ident(&column.name);
+        writer
+            .push(" = ")
+            .push(&table)
+            .push(".")
+            .ident(&column.name);
+    }
+    writer.push(" SET ");
+    ctx.alias = Some(old);
+    let values = compiled(set.iter().collect(), ctx)?;
+    ctx.alias = None;
+    for (i, (column, value)) in values.iter().enumerate() {
+        writer.push(if i > 0 { ", " } else { "" });
+        writer.push(&table).push(".").ident(column);
+        writer.push(" = ").expr(value);
+    }
+    if let Some(filter) = filter {
+        ctx.qualify = true;
+        let condition = ctx.condition(filter)?;
+        writer.push(" WHERE ").expr(&condition);
+    }
     Ok(())
 }
 
@@ -103,6 +166,21 @@ pub(super) fn assignments(
     set: &[(String, Expr)],
     ctx: &mut Context<'_>,
 ) -> Result<Vec<(String, Sea)>> {
+    check(set)?;
+    let ordered = if ctx.features.simultaneous_assignment {
+        set.iter().collect()
+    } else {
+        sequence(set).map_err(|fields| {
+            ctx.features.refuse(format!(
+                "exchanging the values of fields in one statement ({})",
+                fields.join(", ")
+            ))
+        })?
+    };
+    compiled(ordered, ctx)
+}
+
+fn check(set: &[(String, Expr)]) -> Result<()> {
     if set.is_empty() {
         return Err(CompileError::invalid("an update sets at least one field"));
     }
@@ -113,13 +191,11 @@ pub(super) fn assignments(
             )));
         }
     }
-    let ordered = if ctx.features.simultaneous_assignment {
-        set.iter().collect()
-    } else {
-        sequence(set, ctx)?
-    };
-    ordered
-        .into_iter()
+    Ok(())
+}
+
+fn compiled(set: Vec<&(String, Expr)>, ctx: &mut Context<'_>) -> Result<Vec<(String, Sea)>> {
+    set.into_iter()
         .map(|(field, expr)| {
             let column = ctx.writable(field)?;
             let value = ctx.assigned(expr, column)?;
@@ -128,8 +204,9 @@ pub(super) fn assignments(
         .collect()
 }
 
-/// Puts each assignment before those that overwrite what it reads.
-fn sequence<'s>(set: &'s [(String, Expr)], ctx: &Context<'_>) -> Result<Vec<&'s (String, Expr)>> {
+/// Puts each assignment before those that overwrite what it reads, or answers
+/// the fields for which there is no such order.
+fn sequence(set: &[(String, Expr)]) -> std::result::Result<Vec<&(String, Expr)>, Vec<&str>> {
     let mut waiting: Vec<&(String, Expr)> = set.iter().collect();
     let mut done = Vec::with_capacity(set.len());
     while !waiting.is_empty() {
@@ -140,13 +217,7 @@ fn sequence<'s>(set: &'s [(String, Expr)], ctx: &Context<'_>) -> Result<Vec<&'s 
         });
         match free {
             Some(i) => done.push(waiting.remove(i)),
-            None => {
-                let fields: Vec<_> = waiting.iter().map(|(f, _)| f.as_str()).collect();
-                return Err(ctx.features.refuse(format!(
-                    "exchanging the values of fields in one UPDATE ({})",
-                    fields.join(", ")
-                )));
-            }
+            None => return Err(waiting.iter().map(|(field, _)| field.as_str()).collect()),
         }
     }
     Ok(done)

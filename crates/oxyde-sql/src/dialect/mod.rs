@@ -16,7 +16,8 @@ mod spelling;
 pub(crate) mod sqlite;
 
 pub(crate) use ddl::Hints;
-pub(crate) use spelling::{Needle, Spelling, Typed, spelling};
+pub(crate) use mysql::{Stored, stored};
+pub(crate) use spelling::{Compared, InList, Needle, Spelling, Typed, spelling};
 
 /// A kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,8 +94,14 @@ impl Dialect {
     pub(crate) fn facts_query(self) -> Option<&'static str> {
         match self {
             Self::Postgres => Some(postgres::FACTS),
-            Self::Mysql | Self::MariaDb | Self::Sqlite => None,
+            Self::Mysql | Self::MariaDb => Some(mysql::FACTS),
+            Self::Sqlite => None,
         }
+    }
+
+    /// See [`crate::Target::session_sql`].
+    pub(crate) fn session_sql(self) -> Option<&'static str> {
+        mysql::settings(self)
     }
 
     /// The oldest supported version: what is compiled for when no server has

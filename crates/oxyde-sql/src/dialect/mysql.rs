@@ -1,14 +1,24 @@
 //! MySQL and MariaDB.
 
+mod declared;
+mod list;
+mod session;
+mod text;
+
 use sea_query::{BinOper, Expr as Sea};
 
-use super::fragment::{atom, binary, call, cast, operator, paren, raw, template};
+pub(crate) use declared::{Stored, stored};
+pub(super) use session::{FACTS, settings};
+
+use super::fragment::{atom, binary, call, case, cast, operator, raw, template};
 use super::spelling::{
-    Needle, Spelling, Typed, compare_oper, if_rounded_up, negative, orders, plain_arith,
+    Compared, InList, Needle, Spelling, Typed, compare_oper, if_rounded_up, negative, orders,
+    plain_arith,
 };
 use crate::compile::Number;
-use crate::ir::{ArithOp, ArrayOp, CompareOp, Lock, LockStrength, LockWait, MatchOp};
+use crate::ir::{ArithOp, ArrayOp, Column, CompareOp, Lock, LockStrength, LockWait, MatchOp};
 use crate::{CompileError, Dialect, Features, SqlType, Transform};
+use declared::compares_otherwise;
 
 type Result<T> = std::result::Result<T, CompileError>;
 
@@ -27,6 +37,13 @@ pub(crate) fn collation(dialect: Dialect) -> &'static str {
 impl Mysql {
     fn is_mariadb(&self) -> bool {
         self.features.dialect == Dialect::MariaDb
+    }
+
+    /// A text in our own encoding and under our own collation.
+    fn unified(&self, text: Sea) -> Sea {
+        let me = self.features.dialect;
+        let converted = template(me, &["", " USING utf8mb4"], [text]);
+        self.collated(call("CONVERT", [converted]))
     }
 
     /// A JSON document in the form in which equal documents are equal: JSON
@@ -52,34 +69,23 @@ impl Mysql {
         }
     }
 
-    /// The type of a list's items in JSON_TABLE, and how the value is taken out.
-    fn list_item(&self, item: &SqlType, value: Sea) -> (String, Sea) {
-        let dialect = self.dialect();
-        match item {
-            SqlType::SmallInt | SqlType::Int | SqlType::BigInt | SqlType::Duration => {
-                ("BIGINT".into(), value)
-            }
-            SqlType::Bool => ("TINYINT".into(), value),
-            SqlType::Real | SqlType::Double => ("DOUBLE".into(), value),
-            SqlType::Decimal { .. }
-            | SqlType::Timestamp
-            | SqlType::TimestampTz
-            | SqlType::Date
-            | SqlType::Time => (item.ddl(dialect), value),
-            // Compared byte by byte, whatever the column's collation is.
-            SqlType::Text | SqlType::String(_) | SqlType::Uuid | SqlType::Enum(_) => {
-                let collate = format!(" COLLATE {}", collation(dialect));
-                (
-                    "LONGTEXT CHARACTER SET utf8mb4".into(),
-                    template(dialect, &["", &collate], [value]),
-                )
-            }
-            SqlType::Bytes => ("LONGTEXT".into(), call("UNHEX", [value])),
-            SqlType::Json | SqlType::Array(_) if self.is_mariadb() => {
-                ("JSON".into(), self.json(value))
-            }
-            SqlType::Json | SqlType::Array(_) => ("JSON".into(), value),
+    /// The divisor, or an error if it is 0: a SELECT would give NULL.
+    ///
+    /// No function of these servers raises an error of one's own; a power of 0
+    /// does, and the server shows the expression, in which the words stand.
+    fn divisor(&self, b: Sea) -> Sea {
+        if let Sea::Keyword(sea_query::Keyword::Custom(text)) = &b
+            && text
+                .inner()
+                .parse::<f64>()
+                .is_ok_and(|number| number != 0.0)
+        {
+            return b;
         }
+        let me = self.dialect();
+        let error = template(me, &["POW(", ", -LENGTH('division by zero'))"], [b.clone()]);
+        let is_zero = binary(b.clone(), BinOper::Equal, raw("0"));
+        case(is_zero, cast(me, error, "SIGNED"), b)
     }
 }
 
@@ -88,12 +94,28 @@ impl Spelling for Mysql {
         &self.features
     }
 
+    fn beside(&self, value: Sea, column: &Column) -> Sea {
+        // A float of 32 bits is not equal to the double that it was made of.
+        match stored(column.db_type.as_deref(), &column.ty) {
+            Stored::Float if column.ty.is_float() => cast(self.dialect(), value, "FLOAT"),
+            _ => value,
+        }
+    }
+
+    fn exact(&self, value: Sea, column: &Column) -> Sea {
+        if compares_otherwise(column, self.dialect()) {
+            self.unified(value)
+        } else {
+            value
+        }
+    }
+
     fn lower(&self, text: Sea) -> Result<Sea> {
-        Ok(call("LOWER", [text]))
+        Ok(self.lower_case(text))
     }
 
     fn upper(&self, text: Sea) -> Result<Sea> {
-        Ok(call("UPPER", [text]))
+        Ok(self.upper_case(text))
     }
 
     fn length(&self, value: Typed) -> Sea {
@@ -111,7 +133,7 @@ impl Spelling for Mysql {
     fn matches(&self, op: MatchOp, text: Typed, needle: &mut dyn Needle) -> Result<Sea> {
         let fold = |s: Sea| {
             if op.ignores_case() {
-                call("LOWER", [s])
+                self.lower_case(s)
             } else {
                 s
             }
@@ -147,15 +169,8 @@ impl Spelling for Mysql {
         })
     }
 
-    fn compare(
-        &self,
-        op: CompareOp,
-        a: Sea,
-        b: Sea,
-        ty: Option<&SqlType>,
-        _same: bool,
-    ) -> Result<Sea> {
-        let json = matches!(ty, Some(SqlType::Json | SqlType::Array(_)));
+    fn compare(&self, op: CompareOp, a: Sea, b: Sea, with: Compared<'_>) -> Result<Sea> {
+        let json = matches!(with.ty, Some(SqlType::Json | SqlType::Array(_)));
         if json && orders(op) {
             return Err(self.features.refuse("an order among json values"));
         }
@@ -164,52 +179,35 @@ impl Spelling for Mysql {
         } else {
             (a, b)
         };
-        Ok(binary(a, compare_oper(op), b))
-    }
-
-    fn in_list(
-        &self,
-        value: Sea,
-        list: Sea,
-        item: &SqlType,
-        negated: bool,
-        _same: bool,
-    ) -> Result<Sea> {
-        let json = matches!(item, SqlType::Json | SqlType::Array(_));
-        let value = if json { self.json(value) } else { value };
-        let (ty, taken) = self.list_item(item, raw("item"));
-        let columns = format!(", '$[*]' COLUMNS (item {ty} PATH '$')) AS list");
-        let rows = template(
-            self.dialect(),
-            &["SELECT ", " FROM JSON_TABLE(", &columns],
-            [taken, list],
-        );
-        let oper = if negated { BinOper::NotIn } else { BinOper::In };
-        Ok(binary(value, oper, paren(rows)))
-    }
-
-    fn array(&self, op: ArrayOp, a: Sea, b: Sea) -> Result<Sea> {
-        Ok(match op {
-            ArrayOp::Contains => call("JSON_CONTAINS", [a, b]),
-            ArrayOp::ContainedBy => call("JSON_CONTAINS", [b, a]),
-            ArrayOp::Overlap => {
-                self.features
-                    .require(self.features.json_overlaps, "`overlap` of lists")?;
-                call("JSON_OVERLAPS", [a, b])
+        let otherwise = |column: &Column| compares_otherwise(column, self.dialect());
+        if orders(op) || !with.columns.into_iter().flatten().any(otherwise) {
+            return Ok(binary(a, compare_oper(op), b));
+        }
+        let right = match with.columns {
+            [_, Some(column)] if otherwise(column) => self.unified(b.clone()),
+            _ => self.collated(b.clone()),
+        };
+        let exact = binary(a.clone(), compare_oper(op), right);
+        // The column's own comparison first: it can use an index.
+        match (op, with.columns) {
+            (CompareOp::Eq, [Some(_), None] | [None, Some(_)]) => {
+                let indexed = binary(a, BinOper::Equal, b);
+                Ok(binary(indexed, BinOper::And, exact))
             }
-        })
+            _ => Ok(exact),
+        }
+    }
+
+    fn in_list(&self, list: InList<'_>) -> Result<Sea> {
+        Ok(self.among(list))
+    }
+
+    fn array(&self, op: ArrayOp, a: Sea, b: Sea, item: Option<&SqlType>) -> Result<Sea> {
+        Ok(self.members(op, a, b, item))
     }
 
     fn item(&self, array: Sea, index: Sea, item: &SqlType) -> Result<Sea> {
-        let path = call("CONCAT", [raw("'$['"), index, raw("']'")]);
-        let (ty, taken) = self.list_item(item, raw("item"));
-        let columns = format!("), '$' COLUMNS (item {ty} PATH '$')) AS one");
-        let row = template(
-            self.dialect(),
-            &["SELECT ", " FROM JSON_TABLE(JSON_EXTRACT(", ", ", &columns],
-            [taken, array, path],
-        );
-        Ok(paren(row))
+        Ok(self.member(array, index, item))
     }
 
     fn xor(&self, a: Sea, b: Sea) -> Sea {
@@ -219,26 +217,36 @@ impl Spelling for Mysql {
     fn arith(&self, op: ArithOp, a: Sea, b: Sea, number: Number) -> Result<Sea> {
         let me = self.dialect();
         let remainder = |a: &Sea, b: &Sea| binary(a.clone(), BinOper::Mod, b.clone());
+        let checked = |a: &Sea, b: &Sea| binary(a.clone(), BinOper::Mod, self.divisor(b.clone()));
         let floor_remainder = |a: &Sea, b: &Sea| {
             let fix = if_rounded_up(remainder(a, b), b.clone(), b.clone(), me);
-            binary(remainder(a, b), BinOper::Add, fix)
+            binary(checked(a, b), BinOper::Add, fix)
         };
         Ok(match (op, number) {
-            (ArithOp::Pow, _) => call("POW", [a, b]),
-            // Otherwise integers would divide into a decimal of four digits.
-            (ArithOp::Div, Number::Integer) => binary(cast(me, a, "DOUBLE"), BinOper::Div, b),
-            (ArithOp::Div, _) => binary(a, BinOper::Div, b),
+            (ArithOp::Pow, _) => {
+                self.features.require(
+                    self.features.decimal_powers || number != Number::Decimal,
+                    "powers of decimals",
+                )?;
+                call("POW", [a, b])
+            }
+            // Otherwise integers would divide into a decimal of a few digits.
+            (ArithOp::Div, Number::Integer) => {
+                binary(cast(me, a, "DOUBLE"), BinOper::Div, self.divisor(b))
+            }
+            (ArithOp::Div, _) => binary(a, BinOper::Div, self.divisor(b)),
             (ArithOp::FloorDiv, Number::Integer) => {
                 let one = if_rounded_up(remainder(&a, &b), b.clone(), raw("1"), me);
-                binary(operator(a, "DIV", b), BinOper::Sub, one)
+                let quotient = operator(a, "DIV", self.divisor(b));
+                binary(quotient, BinOper::Sub, one)
             }
             // Python's Decimal rounds towards zero, as the remainder does; DIV
             // would go through a 64-bit integer.
             (ArithOp::FloorDiv, Number::Decimal) => {
-                let whole = binary(a.clone(), BinOper::Sub, remainder(&a, &b));
+                let whole = binary(a.clone(), BinOper::Sub, checked(&a, &b));
                 binary(whole, BinOper::Div, b)
             }
-            (ArithOp::Mod, Number::Decimal) => remainder(&a, &b),
+            (ArithOp::Mod, Number::Decimal) => checked(&a, &b),
             (ArithOp::FloorDiv, _) => {
                 let whole = binary(a.clone(), BinOper::Sub, floor_remainder(&a, &b));
                 call("ROUND", [binary(whole, BinOper::Div, b)])

@@ -9,7 +9,8 @@ pub(super) use declared::time_type;
 
 use super::fragment::{atom, binary, call, cast, operator, raw, template};
 use super::spelling::{
-    Needle, Spelling, Typed, compare_oper, if_rounded_up, negative, orders, pipes, plain_arith,
+    Compared, InList, Needle, Spelling, Typed, compare_oper, if_rounded_up, negative, orders,
+    pipes, plain_arith,
 };
 use crate::compile::Number;
 use crate::ir::{ArithOp, ArrayOp, Column, CompareOp, Lock, LockStrength, LockWait, MatchOp};
@@ -156,33 +157,18 @@ impl Spelling for Postgres {
         })
     }
 
-    fn compare(
-        &self,
-        op: CompareOp,
-        a: Sea,
-        b: Sea,
-        ty: Option<&SqlType>,
-        _same: bool,
-    ) -> Result<Sea> {
-        if orders(op) && ty == Some(&SqlType::Json) {
+    fn compare(&self, op: CompareOp, a: Sea, b: Sea, with: Compared<'_>) -> Result<Sea> {
+        if orders(op) && with.ty == Some(&SqlType::Json) {
             return Err(self.features.refuse("an order among json values"));
         }
         Ok(binary(a, compare_oper(op), b))
     }
 
-    fn in_list(
-        &self,
-        value: Sea,
-        list: Sea,
-        item: &SqlType,
-        negated: bool,
-        _same: bool,
-    ) -> Result<Sea> {
-        let _ = item;
-        Ok(any_or_all(value, list, negated))
+    fn in_list(&self, list: InList<'_>) -> Result<Sea> {
+        Ok(any_or_all(list.value, list.list, list.negated))
     }
 
-    fn array(&self, op: ArrayOp, a: Sea, b: Sea) -> Result<Sea> {
+    fn array(&self, op: ArrayOp, a: Sea, b: Sea, _item: Option<&SqlType>) -> Result<Sea> {
         let oper = match op {
             ArrayOp::Contains => "@>",
             ArrayOp::ContainedBy => "<@",

@@ -32,6 +32,34 @@ pub(crate) trait Needle {
     fn plain(&mut self) -> Result<Sea>;
 }
 
+/// A comparison: what is known of its sides.
+#[derive(Clone, Copy)]
+pub(crate) struct Compared<'a> {
+    /// The type in which they are compared.
+    pub(crate) ty: Option<&'a SqlType>,
+    /// Both are stored values of exactly this type.
+    pub(crate) same: bool,
+    /// The columns among them.
+    pub(crate) columns: [Option<&'a Column>; 2],
+}
+
+/// `value IN list` for a list that is one parameter.
+pub(crate) struct InList<'a> {
+    pub(crate) value: Sea,
+    pub(crate) list: Sea,
+    /// The type of the list's items.
+    pub(crate) item: &'a SqlType,
+    /// NOT IN.
+    pub(crate) negated: bool,
+    /// The value is a stored one of exactly the items' type.
+    pub(crate) same: bool,
+    /// The column, if the value is one.
+    pub(crate) column: Option<&'a Column>,
+    /// The condition holds for every row of the result: it is not part of an OR
+    /// or a NOT, where a database cannot look rows up.
+    pub(crate) conjunct: bool,
+}
+
 /// How a database says things.
 pub(crate) trait Spelling {
     /// The server's capabilities.
@@ -60,7 +88,19 @@ pub(crate) trait Spelling {
         Err(self.features().refuse("lists of texts"))
     }
 
+    /// A parameter that stands beside a column, as precise as the column is.
+    fn beside(&self, value: Sea, column: &Column) -> Sea {
+        let _ = column;
+        value
+    }
+
     // Text ------------------------------------------------------------------
+
+    /// A column's text such that only the same text is equal to it.
+    fn exact(&self, value: Sea, column: &Column) -> Sea {
+        let _ = column;
+        value
+    }
 
     /// A value that only the server knows the type of, for functions of texts.
     fn text(&self, value: Sea) -> Sea {
@@ -76,34 +116,17 @@ pub(crate) trait Spelling {
 
     // Conditions ------------------------------------------------------------
 
-    /// A comparison of two values of the type `ty`. `same` says that both
-    /// sides are stored values of exactly this type.
-    fn compare(
-        &self,
-        op: CompareOp,
-        a: Sea,
-        b: Sea,
-        ty: Option<&SqlType>,
-        same: bool,
-    ) -> Result<Sea>;
+    fn compare(&self, op: CompareOp, a: Sea, b: Sea, with: Compared<'_>) -> Result<Sea>;
 
     fn between(&self, a: Sea, low: Sea, high: Sea, ty: Option<&SqlType>) -> Result<Sea> {
         let _ = ty;
         Ok(binary(a, BinOper::Between, binary(low, BinOper::And, high)))
     }
 
-    /// `value IN list` for a list that is one parameter. `same` as for `compare`.
-    fn in_list(
-        &self,
-        value: Sea,
-        list: Sea,
-        item: &SqlType,
-        negated: bool,
-        same: bool,
-    ) -> Result<Sea>;
+    fn in_list(&self, list: InList<'_>) -> Result<Sea>;
 
-    /// A comparison of the members of two arrays.
-    fn array(&self, op: ArrayOp, a: Sea, b: Sea) -> Result<Sea>;
+    /// A comparison of the members of two arrays; `item` is their type, where it is known.
+    fn array(&self, op: ArrayOp, a: Sea, b: Sea, item: Option<&SqlType>) -> Result<Sea>;
 
     /// The member of an array at a place, counted from 0.
     fn item(&self, array: Sea, index: Sea, item: &SqlType) -> Result<Sea>;

@@ -9,7 +9,8 @@ use sea_query::{BinOper, Expr as Sea};
 
 use super::fragment::{atom, binary, call, case, cast, operator, paren, raw, template};
 use super::spelling::{
-    Needle, Spelling, Typed, compare_oper, if_rounded_up, negative, orders, pipes, plain_arith,
+    Compared, InList, Needle, Spelling, Typed, compare_oper, if_rounded_up, negative, orders,
+    pipes, plain_arith,
 };
 use crate::compile::Number;
 use crate::ir::{ArithOp, ArrayOp, CompareOp, Lock, LockStrength, LockWait, MatchOp};
@@ -191,17 +192,10 @@ impl Spelling for Sqlite {
         }
     }
 
-    fn compare(
-        &self,
-        op: CompareOp,
-        a: Sea,
-        b: Sea,
-        ty: Option<&SqlType>,
-        same: bool,
-    ) -> Result<Sea> {
+    fn compare(&self, op: CompareOp, a: Sea, b: Sea, with: Compared<'_>) -> Result<Sea> {
         let oper = compare_oper(op);
-        Ok(match ty {
-            Some(SqlType::Decimal { .. }) if orders(op) || !same => {
+        Ok(match with.ty {
+            Some(SqlType::Decimal { .. }) if orders(op) || !with.same => {
                 binary(self.decimal_key(a), oper, self.decimal_key(b))
             }
             Some(SqlType::Json | SqlType::Array(_)) if orders(op) => {
@@ -223,14 +217,15 @@ impl Spelling for Sqlite {
         Ok(binary(key(a), BinOper::Between, range))
     }
 
-    fn in_list(
-        &self,
-        value: Sea,
-        list: Sea,
-        item: &SqlType,
-        negated: bool,
-        same: bool,
-    ) -> Result<Sea> {
+    fn in_list(&self, list: InList<'_>) -> Result<Sea> {
+        let InList {
+            value,
+            list,
+            item,
+            negated,
+            same,
+            ..
+        } = list;
         let key = |x| match item {
             SqlType::Decimal { .. } if !same => self.decimal_key(x),
             SqlType::Json | SqlType::Array(_) => call("json", [x]),
@@ -247,7 +242,7 @@ impl Spelling for Sqlite {
         Ok(binary(key(value), oper, paren(rows)))
     }
 
-    fn array(&self, op: ArrayOp, a: Sea, b: Sea) -> Result<Sea> {
+    fn array(&self, op: ArrayOp, a: Sea, b: Sea, _item: Option<&SqlType>) -> Result<Sea> {
         let found = match op {
             ArrayOp::Contains => among(b.clone(), a.clone()),
             ArrayOp::ContainedBy => among(a.clone(), b.clone()),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::SqlType;
 pub use ops::{ArithOp, ArrayOp, CompareOp, Func, Lock, LockStrength, LockWait, MatchOp, Nulls};
-pub use table::{Column, Table};
+pub use table::{Column, Table, UniqueKey};
 
 /// Version of the grammar shared with Python; compared when the module is imported.
 pub const IR_VERSION: u32 = 1;

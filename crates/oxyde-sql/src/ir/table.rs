@@ -13,6 +13,8 @@ pub struct Table {
     pub schema: Option<String>,
     /// Columns in model order. Look one up with [`Table::column`].
     pub columns: Vec<Column>,
+    /// Its unique keys beside the primary key.
+    pub uniques: Vec<UniqueKey>,
     by_field: HashMap<String, usize>,
 }
 
@@ -27,6 +29,8 @@ pub struct Column {
     pub ty: SqlType,
     /// The type in the program's own words, which stands in CREATE TABLE as it is.
     pub db_type: Option<String>,
+    /// The collation that the program names for it, or for the column it refers to.
+    pub collation: Option<String>,
     /// Whether it may hold NULL.
     pub nullable: bool,
     /// Whether it belongs to the primary key.
@@ -35,6 +39,15 @@ pub struct Column {
     pub auto: bool,
     /// Whether the database computes it; such a column is never written.
     pub generated: bool,
+}
+
+/// A unique key: a constraint or a unique index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UniqueKey {
+    /// Name in the database.
+    pub name: String,
+    /// Its fields; none for an index on expressions.
+    pub fields: Vec<String>,
 }
 
 impl Table {
@@ -49,8 +62,16 @@ impl Table {
             name: name.into(),
             schema,
             columns,
+            uniques: Vec::new(),
             by_field,
         }
+    }
+
+    /// The same table with these unique keys beside the primary key.
+    #[must_use]
+    pub fn with_uniques(mut self, uniques: Vec<UniqueKey>) -> Self {
+        self.uniques = uniques;
+        self
     }
 
     /// The column of a field.
@@ -67,6 +88,7 @@ impl Table {
 
 impl PartialEq for Table {
     fn eq(&self, other: &Self) -> bool {
-        (&self.name, &self.schema, &self.columns) == (&other.name, &other.schema, &other.columns)
+        (&self.name, &self.schema, &self.columns, &self.uniques)
+            == (&other.name, &other.schema, &other.columns, &other.uniques)
     }
 }

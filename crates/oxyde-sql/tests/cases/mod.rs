@@ -86,6 +86,7 @@ pub fn table(id: u64) -> Option<Arc<Table>> {
         name: if field == "kind" { "user_kind" } else { field }.into(),
         ty: SqlType::from_json(&ty).unwrap(),
         db_type: declared(field).map(str::to_owned),
+        collation: None,
         nullable: flags.contains('n'),
         primary_key: flags.contains('p'),
         auto: flags.contains('a'),
@@ -208,22 +209,33 @@ pub fn param(ty: impl Into<Value>) -> Value {
 
 /// The schema document of the cases' own tables. Only PostgreSQL has the types that some have in their own words.
 pub fn schema(dialect: Dialect) -> SchemaDoc {
-    let tables: Vec<Value> = (1..=5)
-        .map(|id| {
-            let table = table(id).unwrap();
+    let tables: Vec<Arc<Table>> = (1..=5).map(|id| table(id).unwrap()).collect();
+    described(&tables, dialect == Dialect::Postgres)
+}
+
+/// A schema document of tables; `declared`: with the types in their own words.
+pub fn described(tables: &[Arc<Table>], declared: bool) -> SchemaDoc {
+    let tables: Vec<Value> = tables
+        .iter()
+        .map(|table| {
             let fields: Vec<Value> = table
                 .columns
                 .iter()
                 .map(|c| {
                     json!({
                         "name": c.name, "field": c.field, "column_type": c.ty.to_json(),
-                        "db_type": c.db_type.as_ref().filter(|_| dialect == Dialect::Postgres),
+                        "db_type": c.db_type.as_ref().filter(|_| declared), "collation": c.collation,
                         "nullable": c.nullable, "primary_key": c.primary_key, "auto_increment": c.auto,
                         "generated": c.generated.then(|| json!({"expression": "length(name)"})),
                     })
                 })
                 .collect();
-            json!({"name": table.name, "schema": table.schema, "fields": fields})
+            let uniques: Vec<Value> = table
+                .uniques
+                .iter()
+                .map(|u| json!({"name": u.name, "fields": u.fields}))
+                .collect();
+            json!({"name": table.name, "schema": table.schema, "fields": fields, "uniques": uniques})
         })
         .collect();
     SchemaDoc::from_json(&json!({"ir_version": 1, "tables": tables}).to_string()).unwrap()

@@ -38,9 +38,11 @@ def _check(core: object) -> None:
 _check(_core)
 
 from ._core import (  # noqa: E402 - only after the check
+    Copy,
     Database,
     Lease,
     Loader,
+    Parts,
     Pending,
     compile_sql,
     create_ddl,
@@ -52,9 +54,11 @@ from ._core import (  # noqa: E402 - only after the check
 __all__ = [
     "IR_VERSION",
     "MARKER",
+    "Copy",
     "Database",
     "Lease",
     "Loader",
+    "Parts",
     "Pending",
     "compile_sql",
     "create_ddl",

@@ -14,8 +14,8 @@ _ModelSpec: TypeAlias = tuple[
     type[Any], object, object | None, Literal["none", "validate"] | Callable[..., Any], Callable[..., Any] | None, bool
 ]
 """Class, state object, state descriptor, what runs after loading, private initialiser, whether extras are kept."""
-_ColumnSpec: TypeAlias = tuple[str, str, TypeTag, bool, bool, bool, bool, str | None]
-"""Field, column, type, nullable, primary key, auto, generated, db_type."""
+_ColumnSpec: TypeAlias = tuple[str, str, TypeTag, bool, bool, bool, bool, str | None, str | None]
+"""Field, column, type, nullable, primary key, auto, generated, db_type, collation."""
 
 __all__ = [
     "IR_VERSION",
@@ -50,6 +50,17 @@ class Pending:
 
     def __await__(self) -> Generator[Any, Any, Any]: ...
     def cancel(self) -> None: ...
+
+@final
+class Copy:
+    """Rows made ready for COPY."""
+
+@final
+class Parts:
+    """A bulk insert in one or several statements."""
+
+    def __len__(self) -> int: ...
+    def result(self) -> Any: ...
 
 @final
 class Loader:
@@ -90,6 +101,8 @@ class Database:
     def backend(self) -> str: ...
     @property
     def version(self) -> _Version | None: ...
+    @property
+    def returning(self) -> tuple[bool, bool]: ...
     def create_ddl(self, document: str) -> list[str]: ...
     def drop_ddl(self, document: str) -> list[str]: ...
     def connect(self) -> Pending: ...
@@ -114,6 +127,32 @@ class Database:
         params: tuple[Any, ...] | None = None,
         fill: tuple[type[Any], str | None, object, object] | None = None,
     ) -> Pending | None: ...
+    def prepare_parts(
+        self,
+        shape: _Shape,
+        rows: list[Any],
+        fields: tuple[str, ...],
+        converters: tuple[Callable[[Any], Any] | None, ...],
+        loader: Loader | None = None,
+        params: tuple[Any, ...] | None = None,
+        fill: tuple[type[Any], str | None, object, object] | None = None,
+    ) -> Parts | None: ...
+    def run_part(
+        self, parts: Parts, index: int, lease: Lease | None = None, timeout: float | None = None
+    ) -> Pending: ...
+    def prepare_copy(
+        self,
+        shape: _Shape,
+        rows: list[Any],
+        fields: tuple[str, ...],
+        converters: tuple[Callable[[Any], Any] | None, ...],
+        loader: Loader | None = None,
+        fill: tuple[type[Any], str | None, object, object] | None = None,
+    ) -> Copy | None: ...
+    def fetch_keys(self, copy: Copy, lease: Lease | None = None, timeout: float | None = None) -> Pending: ...
+    def copy(
+        self, copy: Copy, loader: Loader | None = None, lease: Lease | None = None, timeout: float | None = None
+    ) -> Pending: ...
     def raw(
         self, sql: str, params: Sequence[Any], lease: Lease | None = None, timeout: float | None = None
     ) -> Pending: ...

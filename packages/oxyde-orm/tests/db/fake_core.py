@@ -26,6 +26,8 @@ class Server:
         self.failures: dict[str, list[BaseException]] = {}
         self.silent: set[str] = set()
         self.databases: list[Database] = []
+        # What a connected database turns out to be, if not what its URL says.
+        self.is_a: str | None = None
 
     def fail(self, operation: str, *errors: BaseException) -> None:
         self.failures.setdefault(operation, []).extend(errors)
@@ -219,6 +221,8 @@ class Lease:
 class Database:
     server: Server
 
+    returning = (True, True)
+
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
         self.backend = config["backend"]
@@ -228,6 +232,7 @@ class Database:
         self.server.databases.append(self)
 
     def connect(self) -> Pending:
+        self.backend = self.server.is_a or self.backend
         return self.line.submit("connect", lambda: None)
 
     def close(self, timeout: float | None = None) -> Pending:

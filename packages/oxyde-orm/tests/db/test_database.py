@@ -20,6 +20,7 @@ from oxyde.db import (
     unregister_connection,
 )
 from oxyde.db.database import system_user
+from oxyde.db.features import FEATURES, check_transaction, isolation_level
 from oxyde.db.resolve import resolve
 from oxyde.exceptions import ConnectError, ManagerError, NotSupportedError, OperationalError, OxydeError
 
@@ -70,13 +71,26 @@ async def test_not_connected() -> None:
         await database.ping()
 
 
-async def test_an_engine_that_this_build_does_not_have() -> None:
-    for url, name in (("mysql://u:secret@h/d", "mysql"), ("mariadb://u:secret@h/d", "mariadb")):
-        database = AsyncDatabase(url, name=name)
+async def test_mysql_or_mariadb_is_what_the_server_says(server: Server) -> None:
+    for url, asked, found in (
+        ("mysql://u:secret@h/d", "mysql", "mariadb"),
+        ("mariadb://u:secret@h/d", "mariadb", "mysql"),
+        ("mariadb://u:secret@h", "mariadb", "mariadb"),
+    ):
+        database = AsyncDatabase(url, auto_register=False)
         assert "secret" not in database.url + repr(database)
-        with pytest.raises(NotSupportedError, match="mysql engine is not part of this build") as raised:
-            await database.connect()
-        assert "secret" not in str(raised.value)
+        assert database.backend == asked
+        server.is_a = found
+        async with database:
+            config = server.databases[-1].config
+            assert config["backend"] == asked
+            assert (config["user"], config["password"], config["hosts"]) == ("u", "secret", [("h", 3306)])
+            assert config["database"] == ("d" if url.endswith("/d") else None)
+            assert database.backend == found
+            assert isolation_level("READ UNCOMMITTED") in FEATURES[database.backend].isolation
+            with pytest.raises(NotSupportedError, match=f"deferrable transactions are not supported on {found}"):
+                check_transaction(database, isolation=None, deferrable=True)
+        assert database.backend == asked
 
 
 @pytest.mark.parametrize(
@@ -262,10 +276,14 @@ async def test_init_without_alias_or_with_nonsense() -> None:
     assert registry.connections == {}
 
 
-async def test_init_closes_what_it_connected_if_one_fails(server: Server) -> None:
+async def test_init_closes_what_it_connected_if_one_fails(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise ValueError("the user has no name")
+
+    monkeypatch.setattr("oxyde.db.database.system_user", nobody)
     for _ in range(2):
         server.failures["connect"] = []
-        with pytest.raises(NotSupportedError, match="mysql"):
+        with pytest.raises(ValueError, match="no name"):
             await db.init(a="sqlite:///a.db", b="sqlite:///b.db", c="mysql://h/d", d="sqlite:///d.db")
     assert registry.connections == {}
     assert len(server.databases) == 4

@@ -57,6 +57,12 @@ def test_server_urls() -> None:
     [
         ("mysql://root@localhost/app", ("mysql", (("localhost", 3306),), None)),
         ("mariadb://root@/app?socket=/run/mysqld.sock", ("mysql", (("localhost", 3306),), "/run/mysqld.sock")),
+        ("mysql://root@/app?host=/run/mysqld", ("mysql", (("localhost", 3306),), "/run/mysqld")),
+        ("mysql://root@/app?host=db.example", ("mysql", (("db.example", 3306),), None)),
+        (
+            "mysql://a,b:1,[::1]:2/app?target_session_attrs=read-write",
+            ("mysql", (("a", 3306), ("b", 1), ("::1", 2)), None),
+        ),
         ("postgres:///app?host=/run/postgresql", ("postgres", (("localhost", 5432),), "/run/postgresql")),
         ("postgres:///app?host=db.example", ("postgres", (("db.example", 5432),), None)),
         ("postgres://a,b:1/app?target_session_attrs=primary", ("postgres", (("a", 5432), ("b", 1)), None)),
@@ -66,6 +72,28 @@ def test_places(url: str, expected: tuple) -> None:
     parsed = parse_url(url)
     assert (parsed.backend, parsed.hosts, parsed.socket) == expected
     assert parse_url(str(parsed)) == parsed
+
+
+def test_mysql_urls() -> None:
+    url = parse_url(
+        "mariadb://us%40er:p%3Aa%2Fss@h/na%2Fme?ssl-mode=VERIFY_IDENTITY&ssl-ca=/ca.pem&ssl-cert=/c.pem&ssl-key=/k.pem"
+        "&charset=utf8mb4&collation=utf8mb4_bin&lock_timeout=2"
+    )
+    assert (url.scheme, url.backend, url.username, url.password) == ("mariadb", "mysql", "us@er", "p:a/ss")
+    assert url.database == "na/me"
+    assert url.settings == {
+        "ssl_mode": "verify-full",
+        "ssl_root_cert": "/ca.pem",
+        "ssl_client_cert": "/c.pem",
+        "ssl_client_key": "/k.pem",
+        "mysql_charset": "utf8mb4",
+        "mysql_collation": "utf8mb4_bin",
+        "lock_timeout": 2.0,
+    }
+    assert str(url).startswith("mariadb://us%40er:***@h:3306/na%2Fme?ssl_mode=verify-full&")
+    assert parse_url("mysql://h").database is None
+    for word, mode in (("DISABLED", "disable"), ("preferred", "prefer"), ("Required", "require"), ("allow", "allow")):
+        assert parse_url(f"mysql://h/d?ssl-mode={word}").settings == {"ssl_mode": mode}
 
 
 def test_options_are_typed() -> None:
@@ -124,6 +152,15 @@ def test_options_are_typed() -> None:
         ("postgres://h/d?target_session_attrs=best", "target_session_attrs"),
         ("postgres://h/d?host=other", "twice"),
         ("postgres://h/d#x", "%23"),
+        ("mysql://h/d?ssl_mode=REQUIRED", "ssl_mode must be one of"),
+        ("mysql://h/d?charset=latin1", "mysql_charset must be one of"),
+        ("mysql://h/d?collation=a'b", "letters, digits"),
+        ("mysql://h/d?socket=mysqld.sock", "absolute path"),
+        ("mysql:///d?socket=/a.sock&host=/b", "two socket files"),
+        ("mysql://h/d?host=other", "twice"),
+        ("mysql://h/d?pgbouncer=true", "means nothing to mysql"),
+        ("mariadb://h/d?application_name=x", "unknown option in the mysql URL"),
+        ("postgres://h/d?charset=utf8mb4", "unknown option in the postgres URL"),
     ],
 )
 def test_refused(url: str, message: str) -> None:

@@ -134,6 +134,8 @@ class Core:
     backend = "sqlite"
     version = (3, 45, 0)
 
+    returning = (True, True)
+
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.log: list[Any] = []
@@ -150,6 +152,12 @@ class Core:
         self.calls.append((shape, params))
         self.log.append(("run", shape[0], lease))
         return self.answer()
+
+    def prepare_copy(self, shape: Any, *_: Any) -> None:
+        hash(shape)
+
+    def prepare_parts(self, shape: Any, *_: Any) -> None:
+        hash(shape)
 
     def run_bulk(
         self,

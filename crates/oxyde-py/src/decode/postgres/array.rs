@@ -6,7 +6,8 @@ use oxyde_sql::SqlType;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::{Decoder, Wanted, oid};
+use super::{Decoder, oid};
+use crate::decode::wire::{Decode, Wanted};
 use crate::decode::{Decoded, Unreadable};
 
 /// PostgreSQL's own limit.
@@ -79,7 +80,7 @@ fn binary<'py>(py: Python<'py>, bytes: &[u8], decoder: &Decoder) -> Decoded<'py>
             let wanted = known
                 .as_ref()
                 .map_or(Wanted::Natural, |item| item.wanted.clone());
-            other = Decoder::new(element, true, wanted);
+            other = Decoder::of(element, true, wanted);
             &other
         }
     };
@@ -186,7 +187,7 @@ fn text<'py>(py: Python<'py>, bytes: &[u8], decoder: &Decoder) -> Decoded<'py> {
                 Wanted::Field(ty) => ty.pg_oid().unwrap_or(oid::TEXT),
                 Wanted::Natural => oid::TEXT,
             };
-            own = Decoder::new(element, false, wanted);
+            own = Decoder::of(element, false, wanted);
             &own
         }
     };

@@ -12,20 +12,14 @@ mod parse;
 mod quick;
 mod value;
 
+use oxyde_exec::query::{Column, Malformed, RawRow, RawRows};
 use oxyde_sql::SqlType;
 use pyo3::prelude::*;
 
+use super::wire::{Decode, Wanted};
 use super::{Decoded, Unreadable};
+use crate::loader::{Decoders, Loader};
 pub use value::Value;
-
-/// What a column's values become.
-#[derive(Clone, Debug)]
-pub enum Wanted {
-    /// What the field's column type says.
-    Field(SqlType),
-    /// Raw SQL: what is natural for the server's type.
-    Natural,
-}
 
 type Read = for<'py> fn(Python<'py>, &[u8], &Decoder) -> Decoded<'py>;
 
@@ -33,17 +27,62 @@ type Read = for<'py> fn(Python<'py>, &[u8], &Decoder) -> Decoded<'py>;
 #[derive(Clone, Debug)]
 pub struct Decoder {
     read: Read,
-    pub oid: u32,
-    pub binary: bool,
-    pub wanted: Wanted,
+    oid: u32,
+    binary: bool,
+    wanted: Wanted,
     /// Of an array's items.
     item: Option<Box<Decoder>>,
     /// How many lists are inside each other; `None` if the value decides.
     depth: Option<usize>,
 }
 
+impl Decode for Decoder {
+    type Row<'a> = RawRow<'a>;
+
+    fn new(column: &Column, wanted: Wanted) -> Self {
+        Self::of(column.type_oid, column.binary, wanted)
+    }
+
+    fn kept(loader: &Loader) -> &Decoders<Self> {
+        &loader.postgres
+    }
+
+    fn is_for(&self, column: &Column) -> bool {
+        self.oid == column.type_oid && self.binary == column.binary
+    }
+
+    fn rows<'a>(rows: RawRows<'a>) -> impl Iterator<Item = Result<Self::Row<'a>, Malformed>> {
+        rows.iter()
+    }
+
+    #[inline]
+    fn split<'a>(
+        row: Self::Row<'a>,
+        _: &[Self],
+        places: &mut [Option<&'a [u8]>],
+    ) -> Result<(), Malformed> {
+        if usize::from(row.width()) != places.len() {
+            return Err(Malformed("a row of another width than its columns"));
+        }
+        let mut fields = row.fields();
+        for place in places {
+            *place = fields.field()?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn decode<'py>(&self, py: Python<'py>, bytes: &[u8]) -> Decoded<'py> {
+        (self.read)(py, bytes, self)
+    }
+
+    fn brief(&self, bytes: &[u8]) -> Option<String> {
+        Value::new(self.oid, self.binary, bytes).brief()
+    }
+}
+
 impl Decoder {
-    pub fn new(oid: u32, binary: bool, wanted: Wanted) -> Self {
+    fn of(oid: u32, binary: bool, wanted: Wanted) -> Self {
         let item = oid::element(oid).and_then(|element| {
             let wanted = match &wanted {
                 Wanted::Natural => Wanted::Natural,
@@ -51,7 +90,7 @@ impl Decoder {
                 // A list under a field that is none is refused as a whole.
                 Wanted::Field(_) => return None,
             };
-            Some(Box::new(Self::new(element, binary, wanted)))
+            Some(Box::new(Self::of(element, binary, wanted)))
         });
         let read = match &wanted {
             Wanted::Field(SqlType::Array(_)) => array::read,
@@ -69,19 +108,9 @@ impl Decoder {
         }
     }
 
-    /// A new reference for a value that is not NULL.
-    pub fn decode<'py>(&self, py: Python<'py>, bytes: &[u8]) -> Decoded<'py> {
-        (self.read)(py, bytes, self)
-    }
-
     /// The value in a few words, for errors.
-    pub fn shown(&self, bytes: &[u8]) -> String {
+    fn shown(&self, bytes: &[u8]) -> String {
         Value::new(self.oid, self.binary, bytes).to_string()
-    }
-
-    /// The value itself if it is short, to find a row again.
-    pub fn brief(&self, bytes: &[u8]) -> Option<String> {
-        Value::new(self.oid, self.binary, bytes).brief()
     }
 
     fn unreadable(&self, bytes: &[u8], expected: &str) -> Unreadable {

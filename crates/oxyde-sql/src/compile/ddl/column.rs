@@ -1,7 +1,7 @@
 //! One column of CREATE TABLE.
 
 use super::TableDdl;
-use super::doc::FieldDoc;
+use super::doc::{FieldDoc, SchemaDoc, TableDoc};
 use crate::compile::literal::literal;
 use crate::{CompileError, SqlType};
 
@@ -12,6 +12,9 @@ impl TableDdl<'_> {
     pub(super) fn column(&self, field: &FieldDoc) -> Result<String> {
         let dialect = self.dialect();
         let ty = field.sql_type();
+        if field.db_type.is_none() {
+            self.check_members(field, ty.as_ref())?;
+        }
         let in_key = self.table.key().contains(&field.name.as_str());
         if self.is_inline_key(field) {
             // The only spelling for which SQLite numbers rows and never uses a number twice.
@@ -53,6 +56,7 @@ impl TableDdl<'_> {
             sql.push_str(self.hints().auto_increment);
         }
         if field.unique && self.table.key() != [field.name.as_str()] {
+            self.check_unique(&[&field.name])?;
             sql.push_str(" UNIQUE");
         }
         if let (Some(SqlType::Enum(e)), true) = (&ty, self.hints().enum_checks)
@@ -72,6 +76,23 @@ impl TableDdl<'_> {
         Ok(sql)
     }
 
+    /// Refuses members of an enum that the database would change.
+    fn check_members(&self, field: &FieldDoc, ty: Option<&SqlType>) -> Result<()> {
+        let Some(SqlType::Enum(e)) = ty else {
+            return Ok(());
+        };
+        match e.values.iter().find(|v| v.ends_with(' ')) {
+            Some(value) => self.features.require(
+                self.features.padded_enums,
+                &format!(
+                    "the member {value:?} of {}.{}: spaces at the end",
+                    self.table.name, field.name
+                ),
+            ),
+            None => Ok(()),
+        }
+    }
+
     /// `PRIMARY KEY (a, b)`, unless the column says it itself.
     pub(super) fn primary_key(&self) -> Result<Option<String>> {
         let key = self.table.key();
@@ -79,7 +100,47 @@ impl TableDdl<'_> {
         if key.is_empty() || inline {
             return Ok(None);
         }
+        self.check_primary(&key)?;
         Ok(Some(format!("PRIMARY KEY ({})", self.column_list(&key)?)))
+    }
+
+    /// An index of its own for a numbered column that no key begins with, where
+    /// the database demands one.
+    pub(super) fn key_of_numbers(&self) -> Result<Option<String>> {
+        if !self.hints().numbers_need_key {
+            return Ok(None);
+        }
+        let numbered: Vec<&FieldDoc> = self
+            .table
+            .fields
+            .iter()
+            .filter(|f| f.auto_increment || serial(f).is_some())
+            .collect();
+        let field = match numbered.as_slice() {
+            [] => return Ok(None),
+            [field] => *field,
+            several => {
+                let names: Vec<&str> = several.iter().map(|f| f.name.as_str()).collect();
+                return Err(self.features.refuse(format!(
+                    "two auto-increment columns in one table: {} of {}",
+                    names.join(" and "),
+                    self.table.name
+                )));
+            }
+        };
+        let first = |columns: &[String]| columns.first() == Some(&field.name);
+        let begins = self.table.key().first() == Some(&field.name.as_str())
+            || field.unique
+            || self.table.uniques.iter().any(|u| first(&u.fields));
+        if begins {
+            return Ok(None);
+        }
+        let name = self.name_or(None, &[&field.name], "auto_idx")?;
+        Ok(Some(format!(
+            "KEY {} ({})",
+            self.dialect().quote(&name),
+            self.dialect().quote(&field.name)
+        )))
     }
 
     /// Whether the column is SQLite's kind of numbered key.
@@ -136,17 +197,7 @@ impl TableDdl<'_> {
 
     /// The column's collation, or that of the column which it refers to.
     fn collation(&self, field: &FieldDoc) -> Result<Option<String>> {
-        let target = || {
-            let key = self.table.foreign_keys.iter().find_map(|key| {
-                let at = key.columns.iter().position(|c| *c == field.name)?;
-                Some((&key.ref_table, key.ref_columns.get(at)?))
-            });
-            let (table, column) = key?;
-            let table = self.doc.tables.iter().find(|t| t.name == *table)?;
-            let target = table.fields.iter().find(|f| f.name == *column)?;
-            target.collation.as_ref()
-        };
-        match field.collation.as_ref().or_else(target) {
+        match collation_of(self.doc, self.table, field, 0) {
             Some(name) => self.dialect().collation_name(name).map(Some),
             None => Ok(None),
         }
@@ -176,6 +227,33 @@ impl TableDdl<'_> {
             text
         }))
     }
+}
+
+/// A collation that is named, here or by the column that this one refers to.
+fn collation_of<'d>(
+    doc: &'d SchemaDoc,
+    table: &'d TableDoc,
+    field: &'d FieldDoc,
+    depth: usize,
+) -> Option<&'d str> {
+    if let Some(name) = &field.collation {
+        return Some(name);
+    }
+    // A key may refer to a key; one that refers to itself has no answer.
+    if depth > doc.tables.len() {
+        return None;
+    }
+    table.foreign_keys.iter().find_map(|key| {
+        let at = key.columns.iter().position(|c| *c == field.name)?;
+        let schema = key.ref_schema.as_ref().or(table.schema.as_ref());
+        let target = doc
+            .tables
+            .iter()
+            .find(|t| t.name == key.ref_table && t.schema.as_ref() == schema)?;
+        let column = key.ref_columns.get(at)?;
+        let column = target.fields.iter().find(|f| f.name == *column)?;
+        collation_of(doc, target, column, depth + 1)
+    })
 }
 
 /// How large a numbered column is.

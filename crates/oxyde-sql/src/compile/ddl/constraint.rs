@@ -16,6 +16,7 @@ impl TableDdl<'_> {
 
     fn unique(&self, unique: &UniqueDoc) -> Result<String> {
         let name = self.name_or(unique.name.as_ref(), &unique.fields, "key")?;
+        self.check_unique(&unique.fields)?;
         let deferrable = deferrable(unique.deferrable.as_ref())?;
         if !deferrable.is_empty() {
             self.features.require(

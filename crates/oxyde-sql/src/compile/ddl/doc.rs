@@ -339,6 +339,7 @@ impl TableDoc {
             // Of a column that has only a db_type nothing is known.
             ty: f.sql_type().unwrap_or(SqlType::Text),
             db_type: f.db_type.clone(),
+            collation: f.collation.clone(),
             nullable: f.nullable,
             primary_key: key.contains(&f.name.as_str()),
             auto: f.auto_increment,

@@ -18,6 +18,10 @@ impl TableDdl<'_> {
             })
             .collect();
         let name = self.name_or(index.name.as_ref(), &named, "idx")?;
+        if index.unique {
+            let named: Vec<&String> = index.fields.iter().filter_map(column_of).collect();
+            self.check_unique(&named)?;
+        }
         let keys = index
             .fields
             .iter()
@@ -57,7 +61,10 @@ impl TableDdl<'_> {
 
     fn index_key(&self, index: &IndexDoc, field: &IndexField) -> Result<String> {
         let (mut sql, name) = match field {
-            IndexField::Column(column) => (self.column_list(&[column])?, Some(column)),
+            IndexField::Column(column) => {
+                let column_name = self.column_list(&[column])?;
+                (column_name + &self.key_length(index, column)?, Some(column))
+            }
             IndexField::Expression { expression } => {
                 self.features
                     .require(self.features.expression_index, "indexes on expressions")?;
@@ -99,6 +106,13 @@ impl TableDdl<'_> {
                 dialect.qualified(schema, &self.table.name),
             )
         }
+    }
+}
+
+fn column_of(field: &IndexField) -> Option<&String> {
+    match field {
+        IndexField::Column(name) => Some(name),
+        IndexField::Expression { .. } => None,
     }
 }
 

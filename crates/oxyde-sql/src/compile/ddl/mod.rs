@@ -12,6 +12,7 @@ mod constraint;
 mod doc;
 mod enums;
 mod index;
+mod key;
 mod name;
 mod order;
 
@@ -201,6 +202,7 @@ impl<'a> TableDdl<'a> {
             parts.push(self.column(field)?);
         }
         parts.extend(self.primary_key()?);
+        parts.extend(self.key_of_numbers()?);
         parts.extend(self.unique_constraints()?);
         for (n, check) in self.table.checks.iter().enumerate() {
             parts.push(self.check(check, n + 1)?);

@@ -4,8 +4,15 @@ use super::TableDdl;
 use crate::CompileError;
 
 impl TableDdl<'_> {
-    /// Refuses names that no database can hold.
+    /// Refuses names that no database can hold, or that this one would change.
     pub(super) fn check_name(&self, name: &str) -> Result<(), CompileError> {
+        let odd = name.chars().any(|c| u32::from(c) > 0xffff) || name.ends_with(' ');
+        if odd {
+            self.features.require(
+                self.features.any_name,
+                &format!("the name {name:?}: characters beyond U+FFFF and spaces at the end"),
+            )?;
+        }
         if name.is_empty() || name.contains('\0') {
             return Err(CompileError::invalid(format!(
                 "{name:?} cannot be the name of a table, column, index or constraint"

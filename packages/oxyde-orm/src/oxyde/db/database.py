@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import oxyde_core
 
-from ..exceptions import ManagerError, NotSupportedError, OperationalError
+from ..exceptions import ManagerError, OperationalError
 from .registry import register_connection
 from .settings import PoolSettings
 from .url import parse_url
@@ -105,6 +105,7 @@ class AsyncDatabase:
         self._url = url if self._parsed.password is None else str(self._parsed)
         self._password = self._parsed.password if password is None else self._checked(password)
         self._name = name
+        self._backend = self._asked
         self._lock = threading.Lock()
         self._connecting: concurrent.futures.Future[Exception | None] | None = None
         # The engine while connected; resolve() reads it on every query.
@@ -117,7 +118,7 @@ class AsyncDatabase:
     def _checked(self, password: PasswordSource) -> PasswordSource:
         if not isinstance(password, str) and not callable(password):
             raise TypeError(f"password must be a string or a function, not {type(password).__name__}")
-        if self.backend == "sqlite":
+        if self._parsed.backend == "sqlite":
             raise ValueError("a sqlite database has no password")
         if self._parsed.password is not None:
             raise ValueError("the password is given twice: in the database URL and as password=")
@@ -135,13 +136,20 @@ class AsyncDatabase:
 
     @property
     def backend(self) -> str:
-        """``"sqlite"``, ``"postgres"`` or ``"mysql"`` (also for MariaDB)."""
-        return self._parsed.backend
+        """``"sqlite"``, ``"postgres"``, ``"mysql"`` or ``"mariadb"``.
+
+        While connected to MySQL or MariaDB it is the one that the server is, before that the one that the URL names.
+        """
+        return self._backend
+
+    @property
+    def _asked(self) -> str:
+        return "mariadb" if self._parsed.scheme == "mariadb" else self._parsed.backend
 
     @property
     def in_memory(self) -> bool:
         """Whether this is a SQLite memory database, which has exactly one connection."""
-        return self.backend == "sqlite" and self._parsed.path is None
+        return self._parsed.backend == "sqlite" and self._parsed.path is None
 
     @property
     def connected(self) -> bool:
@@ -167,16 +175,8 @@ class AsyncDatabase:
         self.commit_timeout = effective.seconds("commit_timeout")
 
     def _open(self) -> oxyde_core.Database:
-        config: dict[str, Any] = {"backend": self.backend, "name": self._name}
-        match self.backend:
-            case "sqlite":
-                config |= self._file()
-            case "postgres":
-                config |= self._server()
-            case _:
-                raise NotSupportedError(
-                    f"the {self.backend} engine is not part of this build; use a sqlite or postgres URL"
-                )
+        config: dict[str, Any] = {"backend": self._asked, "name": self._name}
+        config |= self._file() if self._parsed.backend == "sqlite" else self._server()
         return oxyde_core.Database(config)
 
     def _file(self) -> dict[str, Any]:
@@ -192,15 +192,18 @@ class AsyncDatabase:
 
     def _server(self) -> dict[str, Any]:
         parsed = self._parsed
-        # As libpq does: the user of the process, and a database that is called like the user.
+        # As the databases' own programs do: the user of the process, and on PostgreSQL a database that is called so.
         user = parsed.username if parsed.username is not None else system_user()
+        database = parsed.database
+        if database is None and parsed.backend == "postgres":
+            database = user
         return {
             "settings": self._effective.to_payload(),
             "hosts": list(parsed.hosts),
             "socket": parsed.socket,
             "user": user,
             "password": self._password,
-            "database": user if parsed.database is None else parsed.database,
+            "database": database,
             "target_session_attrs": parsed.target_session_attrs,
             "options": parsed.engine_options,
         }
@@ -208,8 +211,8 @@ class AsyncDatabase:
     async def connect(self) -> None:
         """Open the engine and its first connection; nothing happens if connected.
 
-        Raises ``ConnectError`` if the database cannot be reached or opened, ``NotSupportedError`` for a database whose
-        engine this build does not have.
+        Raises ``ConnectError`` if the database cannot be reached or opened, ``NotSupportedError`` for a server that is
+        too old.
         """
         while self.core is None:
             mine: concurrent.futures.Future[Exception | None] = concurrent.futures.Future()
@@ -241,6 +244,7 @@ class AsyncDatabase:
             raise
         with self._lock:
             self.core = core
+            self._backend = core.backend
             self._connecting = None
         attempt.set_result(None)
 
@@ -261,6 +265,7 @@ class AsyncDatabase:
         """Tell the engine to close, without waiting for it."""
         with self._lock:
             core, self.core = self.core, None
+            self._backend = self._asked
         return None if core is None else core.close(CLOSE_TIMEOUT)
 
     async def ensure_connected(self) -> None:

@@ -32,7 +32,19 @@ FEATURES = {
     "sqlite": TransactionFeatures(isolation=frozenset({"serializable"}), deferrable=False, one_writer=True),
     # All four are taken; its "read uncommitted" is its "read committed".
     "postgres": TransactionFeatures(isolation=frozenset(ISOLATION_LEVELS), deferrable=True, one_writer=False),
+    "mysql": TransactionFeatures(isolation=frozenset(ISOLATION_LEVELS), deferrable=False, one_writer=False),
+    "mariadb": TransactionFeatures(isolation=frozenset(ISOLATION_LEVELS), deferrable=False, one_writer=False),
 }
+
+# A schema is a database; an unqualified name is one of the database that the connection is in. Servers on Windows and
+# macOS compare names without regard to case.
+_MYSQL_TABLE_NAMES = """
+    SELECT t.table_schema AS `schema`, t.table_name AS name, @@lower_case_table_names <> 0 AS folded
+    FROM information_schema.tables t
+    UNION ALL
+    SELECT NULL, t.table_name, @@lower_case_table_names <> 0
+    FROM information_schema.tables t WHERE t.table_schema = DATABASE()
+"""
 
 # The tables that exist: the schema (NULL for the one in which a table without a schema would be made) and the name.
 TABLE_NAMES = {
@@ -48,6 +60,8 @@ TABLE_NAMES = {
         ) place
         WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm')
     """,
+    "mysql": _MYSQL_TABLE_NAMES,
+    "mariadb": _MYSQL_TABLE_NAMES,
 }
 
 

@@ -1,13 +1,14 @@
 """Creating and dropping tables from the models, without migrations.
 
 Models become one schema document, the core turns it into the statements of the database, and these run as one script:
-all of them or none (where the database's DDL is transactional, as SQLite's and PostgreSQL's is).
+all of them or none, where the database's DDL is transactional, as SQLite's and PostgreSQL's is. On MySQL and MariaDB
+each statement is committed by itself: what was made before an error stays.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ProgrammingError
@@ -45,8 +46,8 @@ async def create_tables(
     database, chosen = database_of(using), _models(using, models)
     core, lease = resolve(using, write=True)
     if if_not_exists:
-        existing = await _existing(database, core, lease)
-        chosen = [model for model in chosen if _key(model) not in existing]
+        exists = await _existing(database, core, lease)
+        chosen = [model for model in chosen if not exists(model)]
     if chosen:
         statements = core.create_ddl(_document(chosen))
         await finish(core.script(statements, lease))
@@ -68,8 +69,8 @@ async def drop_tables(
     database, chosen = database_of(using), _models(using, models)
     core, lease = resolve(using, write=True)
     if not if_exists:
-        existing = await _existing(database, core, lease)
-        missing = [model.__oxyde__.table for model in chosen if _key(model) not in existing]
+        exists = await _existing(database, core, lease)
+        missing = [model.__oxyde__.table for model in chosen if not exists(model)]
         if missing:
             raise ProgrammingError(f"no such table: {', '.join(missing)}", table=missing[0])
     if chosen:
@@ -95,11 +96,12 @@ def _document(models: list[type[Model]]) -> str:
     return json.dumps(describe(models))
 
 
-def _key(model: type[Model]) -> tuple[str | None, str]:
-    info = model.__oxyde__
-    return info.schema, info.table
+async def _existing(database: AsyncDatabase, core: Database, lease: Lease | None) -> Callable[[type[Model]], bool]:
+    rows: list[dict[str, Any]] = await finish(core.raw(TABLE_NAMES[database.backend], (), lease))
+    folded = any(row.get("folded") for row in rows)
 
+    def key(schema: str | None, name: str) -> tuple[str | None, str]:
+        return (schema and schema.lower(), name.lower()) if folded else (schema, name)
 
-async def _existing(database: AsyncDatabase, core: Database, lease: Lease | None) -> set[tuple[Any, Any]]:
-    rows = await finish(core.raw(TABLE_NAMES[database.backend], (), lease))
-    return {(row["schema"], row["name"]) for row in rows}
+    existing = {key(row["schema"], row["name"]) for row in rows}
+    return lambda model: key(model.__oxyde__.schema, model.__oxyde__.table) in existing

@@ -9,6 +9,7 @@ password that was put in the wrong place.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -24,6 +25,8 @@ MYSQL = frozenset({"mysql"})
 SQLITE = frozenset({"sqlite"})
 EVERY = SERVERS | SQLITE
 
+_WORD = re.compile(r"[A-Za-z0-9_]+")
+
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -32,7 +35,7 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 class Option:
     """What one setting accepts: its kind, its bounds, and the databases it means anything to."""
 
-    kind: Literal["seconds", "milliseconds", "count", "flag", "text", "choice", "statements"]
+    kind: Literal["seconds", "milliseconds", "count", "flag", "text", "word", "choice", "statements"]
     minimum: int = 0
     choices: tuple[str | bool, ...] = ()
     databases: frozenset[str] = EVERY
@@ -52,6 +55,8 @@ class Option:
                 return value
             case "text":
                 return _text(name, value)
+            case "word":
+                return _word(name, value)
             case "choice":
                 return self._choice(name, value)
             case "statements":
@@ -78,7 +83,7 @@ class Option:
                 if True in self.choices and text.lower() in _TRUE | _FALSE:
                     return text.lower() in _TRUE
                 return text
-            case "text":
+            case "text" | "word":
                 return text
             case "statements":
                 raise ValueError(f"{name} cannot be given in a URL; set PoolSettings({name}=[…])")
@@ -127,6 +132,13 @@ def _text(name: str, value: Any) -> str:
     return value
 
 
+def _word(name: str, value: Any) -> str:
+    text = _text(name, value)
+    if not _WORD.fullmatch(text):
+        raise ValueError(f"{name} must be a name of letters, digits and underscores")
+    return text
+
+
 def _statements(name: str, value: Any) -> list[str]:
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise TypeError(f"{name} must be a list of SQL statements, not {type(value).__name__}")
@@ -163,8 +175,10 @@ OPTIONS: dict[str, Option] = {
     "pg_application_name": Option("text", databases=POSTGRES),
     "pg_statement_cache_capacity": Option("count", databases=POSTGRES),
     "pgbouncer": Option("choice", choices=("auto", True, False), databases=POSTGRES),
-    "mysql_charset": Option("text", databases=MYSQL),
-    "mysql_collation": Option("text", databases=MYSQL),
+    # Texts go over the wire as UTF-8; in another character set the server would take or give other characters.
+    "mysql_charset": Option("choice", choices=("utf8mb4",), databases=MYSQL),
+    # Becomes part of a statement.
+    "mysql_collation": Option("word", databases=MYSQL),
     "on_connect": Option("statements"),
 }
 

@@ -1,7 +1,7 @@
 """Database URLs: every accepted spelling, read into one :class:`DatabaseURL`.
 
 Server URLs are ``scheme://user:password@host:port,host2:port/database?option=value``; the parts are percent-encoded,
-an IPv6 host stands in brackets, a unix socket is ``?host=/directory`` or ``?socket=/path``.
+an IPv6 host stands in brackets, a unix socket is ``?host=/directory`` or (MySQL, MariaDB) ``?socket=/path``.
 
 SQLite URLs name a file. Everything after ``sqlite:`` and up to three slashes is the path, so four slashes make it
 absolute: ``sqlite:///app.db``, ``sqlite://app.db`` and ``sqlite:app.db`` are the same relative file,
@@ -40,6 +40,8 @@ _ALIASES: dict[str, dict[str, str]] = {
     "mysql": {
         "ssl-mode": "ssl_mode",
         "ssl-ca": "ssl_root_cert",
+        "ssl-cert": "ssl_client_cert",
+        "ssl-key": "ssl_client_key",
         "charset": "mysql_charset",
         "collation": "mysql_collation",
     },
@@ -52,11 +54,22 @@ _ALIASES: dict[str, dict[str, str]] = {
     },
 }
 
+# The words that go with such a name, where they are others than ours.
+_WORDS: dict[str, dict[str, str]] = {
+    "ssl-mode": {
+        "disabled": "disable",
+        "preferred": "prefer",
+        "required": "require",
+        "verify_ca": "verify-ca",
+        "verify_identity": "verify-full",
+    },
+}
+
 # Options that say where the server is, not how its connections are kept.
 _SESSION_ATTRS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
 _PLACES: dict[str, frozenset[str]] = {
     "postgres": frozenset({"host", "target_session_attrs"}),
-    "mysql": frozenset({"socket"}),
+    "mysql": frozenset({"host", "socket", "target_session_attrs"}),
     "sqlite": frozenset({"mode", "immutable"}),
 }
 
@@ -176,8 +189,12 @@ def _server(scheme: str, backend: str, rest: str) -> DatabaseURL:
     user, colon, password = userinfo.partition(":")
     settings, places = _options(backend, query)
     socket = places.get("socket")
+    if socket is not None and not socket.startswith(("/", "@")):
+        raise ValueError("the option 'socket' of the database URL must be an absolute path")
     if (host := places.get("host")) is not None:
         if host.startswith("/"):
+            if socket is not None:
+                raise ValueError("the database URL names two socket files: by the options 'host' and 'socket'")
             socket = host
         elif hosts:
             raise ValueError("the database URL names its host twice: before the path and as the option 'host'")
@@ -247,6 +264,7 @@ def _options(backend: str, query: str) -> tuple[dict[str, Any], dict[str, str]]:
         if key in settings or key in places:
             raise ValueError(f"the database URL gives the option {key!r} twice")
         value = _decoded(text, "options")
+        value = _WORDS.get(name, {}).get(value.lower(), value)
         if key in known_places:
             choices = _ENGINE_OPTIONS.get(key)
             if choices is not None and value not in choices:

@@ -102,6 +102,7 @@ class ModelInfo:
                     item.auto,
                     item.generated,
                     item.options.type,
+                    self._collation(item),
                 )
                 for item in self.columns
             ),
@@ -109,6 +110,14 @@ class ModelInfo:
         self.id = number
         weakref.finalize(self.cls, core.forget_table, number).atexit = False
         return number
+
+    def _collation(self, column: Column) -> str | None:
+        """The collation that is named for a column, or for the one that it refers to."""
+        relation = None if column.relation is None else self.relations.get(column.relation)
+        if column.options.collation is None and relation is not None and relation.kind == "fk":
+            column = relation.target.__oxyde__.by_name[relation.target_field]
+        named: str | None = column.options.collation
+        return named
 
     @property
     def elision(self) -> Elision:

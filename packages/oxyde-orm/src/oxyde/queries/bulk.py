@@ -8,14 +8,14 @@ to the database); one statement is atomic by itself, several run in one transact
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from oxyde.exceptions import FieldError, ManagerError
 from oxyde.models.state import set_state
 from oxyde.queries import write
 from oxyde.queries.lookups import Expression
-from oxyde.queries.plans import InsertPlan, insert_plan, run_bulk, take
+from oxyde.queries.plans import InsertPlan, insert_plan, prepare_copy, prepare_parts, run_bulk, take
+from oxyde.queries.readback import as_one
 from oxyde.queries.run import alias_of, execute, finish, resolve
 from oxyde.queries.scope import Scope
 from oxyde_core import ir
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from oxyde.db import AsyncDatabase, AsyncTransaction
     from oxyde.db.resolve import Target
     from oxyde_core import Database, Lease, Loader
-
-_savepoints: Final = count(1)
 
 
 class Conflict:
@@ -132,11 +130,9 @@ async def bulk_create(
     where = target or scope.info.database
     database, lease = resolve(using, client, where, True)
     rows = list(objects)
-    if rows and batch_size is None and not returning and conflict.action == "error" and not scope.foreign_keys:
-        fill = _fill(scope, rows, conflict, database, lease, alias_of(using, client, where))
-        if fill is not None:
-            await finish(fill)
-            return rows
+    usual = rows and batch_size is None and not returning and conflict.action == "error" and not scope.foreign_keys
+    if usual and await _filled(scope, rows, conflict, database, lease, alias_of(using, client, where)):
+        return rows
     instances = [_instance(scope, item) for item in rows]
     batches = _batches(scope, instances, conflict, returning)
     if not instances:
@@ -150,7 +146,7 @@ async def bulk_create(
     if len(parts) == 1 and parts[0][0].plan.names:
         answers = [await _run(database, lease, *parts[0])]
     else:
-        answers = await _together(database, lease, parts)
+        answers = await as_one(database, lease, lambda one: _all(database, one, parts))
     alias = alias_of(using, client, where)
     if returning:
         return _in_order(parts, answers, conflict, len(instances))
@@ -168,26 +164,54 @@ async def bulk_create(
     return instances
 
 
-def _fill(
+async def _filled(
     scope: Scope, rows: list[Any], conflict: Conflict, database: Database, lease: Lease | None, alias: str
-) -> Any:
+) -> bool:
     """The usual case in one call: new instances with the same fields; the core reads and completes them.
 
-    None if the rows are not all like that; nothing was sent then.
+    False if the rows are not all like that; nothing was sent then.
     """
     from oxyde.models.model import Model
 
     cls = scope.info.cls
     if type(rows[0]) is not cls:
-        return None
+        return False
     batch = _Batch(scope, insert_plan(scope, vars(rows[0])), conflict, False)
     plan = batch.plan
     if plan.complete is not None or not plan.names:
         # What comes back is judged with the whole row; or there is nothing to send.
-        return None
+        return False
     automatic = next((column.name for column in scope.info.pk if column.auto and column.name not in plan.names), None)
     mark = (cls, automatic, plan.state(alias), Model.__dict__["_oxyde_state"])
-    return run_bulk(database, plan, batch.shape, rows, batch.loader, lease, fill=mark)
+    if await _many(database, lease, batch, rows, mark) is not None:
+        return True
+    pending = run_bulk(database, plan, batch.shape, rows, batch.loader, lease, fill=mark)
+    if pending is None:
+        return False
+    await finish(pending)
+    return True
+
+
+async def _many(
+    database: Database, lease: Lease | None, batch: _Batch, rows: list[Any], mark: Any = None
+) -> tuple[Any] | None:
+    """The answer of `run_bulk`, in a tuple, where many rows go another way; else None, and nothing was stored."""
+    copy = prepare_copy(database, batch.plan, batch.shape, rows, batch.loader, mark)
+    if copy is not None and await finish(database.fetch_keys(copy, lease)):
+        return (await finish(database.copy(copy, batch.loader if batch.returned else None, lease)),)
+    parts = prepare_parts(database, batch.plan, batch.shape, rows, batch.loader, mark)
+    if parts is None:
+        return None
+    if len(parts) == 1:
+        await finish(database.run_part(parts, 0, lease))
+    else:
+
+        async def all_parts(one: Lease) -> None:
+            for index in range(len(parts)):
+                await finish(database.run_part(parts, index, one))
+
+        await as_one(database, lease, all_parts)
+    return (parts.result(),)
 
 
 def _batches(scope: Scope, instances: list[Any], conflict: Conflict, returning: bool) -> list[_Batch]:
@@ -252,34 +276,11 @@ async def _run(database: Database, lease: Lease | None, batch: _Batch, rows: lis
         single = ir.insert(plan.scope.info.id, (), ir.values(), None, batch.returned)
         answers = [await execute(database, lease, single, (), batch.loader) for _ in rows]
         return [answer[0] for answer in answers] if batch.returned else len(answers)
+    answer = await _many(database, lease, batch, rows)
+    if answer is not None:
+        return answer[0]
     return await finish(run_bulk(database, plan, batch.shape, rows, batch.loader, lease))
 
 
-async def _together(database: Database, lease: Lease | None, parts: list[tuple[_Batch, list[Any]]]) -> list[Any]:
-    """Several statements as one: in a transaction of their own, or in a savepoint of the open one."""
-    if lease is not None:
-        name = f"oxyde_bulk_{next(_savepoints)}"
-        await finish(lease.savepoint(name))
-        try:
-            answers = [await _run(database, lease, *part) for part in parts]
-        except Exception:
-            await finish(lease.rollback_to(name))
-            await finish(lease.release(name))
-            raise
-        except BaseException:
-            # Cancelled: no more waiting here, but the connection still takes these in their order.
-            lease.rollback_to(name)
-            lease.release(name)
-            raise
-        await finish(lease.release(name))
-        return answers
-    own = database.lease("write")
-    try:
-        await finish(own.begin())
-        answers = [await _run(database, own, *part) for part in parts]
-        await finish(own.commit())
-    except BaseException:
-        # Whatever state it is in, the engine rolls it back and frees the connection.
-        own.abandon()
-        raise
-    return answers
+async def _all(database: Database, lease: Lease, parts: list[tuple[_Batch, list[Any]]]) -> list[Any]:
+    return [await _run(database, lease, *part) for part in parts]

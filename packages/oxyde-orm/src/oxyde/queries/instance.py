@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from oxyde.exceptions import FieldError, ManagerError, NotFoundError
 from oxyde.models.state import LoadState, set_state, state_of
-from oxyde.queries import write
+from oxyde.queries import readback, write
 from oxyde.queries.plans import take, to_database, update_plan
 from oxyde.queries.run import alias_of, execute, resolve
 from oxyde.queries.scope import Scope, scope_of
@@ -101,7 +101,11 @@ async def save(
         if plan.shape is None:
             found = await _exists(scope, key, database, lease)
         else:
-            answer = await execute(database, lease, plan.shape, plan.params(values) + key, plan.loader)
+            params = plan.params(values)
+            if plan.generated and not database.returning[1]:
+                answer: Any = await readback.update_one(scope, plan, params, key, database, lease)
+            else:
+                answer = await execute(database, lease, plan.shape, params + key, plan.loader)
             found = bool(answer)
             if plan.generated and found:
                 take(scope, instance, answer[0], plan.complete)

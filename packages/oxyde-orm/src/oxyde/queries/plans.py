@@ -20,7 +20,7 @@ from oxyde_core import ir
 
 if TYPE_CHECKING:
     from oxyde.models.columns import Column
-    from oxyde_core import Database, Loader
+    from oxyde_core import Copy, Database, Loader, Parts
 
 Validator = Callable[[dict[str, Any]], None]
 """Validates fields of an instance's dict in place."""
@@ -37,7 +37,7 @@ _KEPT: Final = 256
 class InsertPlan:
     """How instances with the same columns present are inserted."""
 
-    __slots__ = ("columns", "complete", "loader", "names", "returning", "scope", "shape", "states")
+    __slots__ = ("columns", "complete", "key_only", "loader", "names", "returning", "scope", "shape", "states")
 
     def __init__(self, scope: Scope, names: tuple[str, ...], computed: dict[str, Operand] | None = None) -> None:
         info = scope.info
@@ -47,6 +47,8 @@ class InsertPlan:
         written = set(names)
         self.returning: tuple[str, ...] = tuple(column.name for column in info.columns if column.name not in written)
         fields, nodes = names, [ir.param(column.type) for column in self.columns]
+        self.key_only = self.returning in [(column.name,) for column in info.pk if column.auto]
+        """Nothing but the automatic key comes back, which every database tells."""
         if computed:
             # After the values, so that their parameters come last.
             fields += tuple(computed)
@@ -240,9 +242,32 @@ def unstorable(column: Column, error: Exception) -> DataError:
 
 def run_bulk(database: Database, plan: InsertPlan, shape: ir.Node, rows: list[Any], *more: Any, **options: Any) -> Any:
     """`Database.run_bulk` of instances; raises DataError naming the column whose converter refuses a value."""
-    converters = tuple(column.to_db for column in plan.columns)
+    return _converting(plan, rows, lambda to_db: database.run_bulk(shape, rows, plan.names, to_db, *more, **options))
+
+
+def prepare_copy(
+    database: Database, plan: InsertPlan, shape: ir.Node, rows: list[Any], loader: Loader | None, fill: Any
+) -> Copy | None:
+    """`Database.prepare_copy` of instances; raises as `run_bulk` does."""
+    copy: Copy | None = _converting(
+        plan, rows, lambda to_db: database.prepare_copy(shape, rows, plan.names, to_db, loader, fill)
+    )
+    return copy
+
+
+def prepare_parts(
+    database: Database, plan: InsertPlan, shape: ir.Node, rows: list[Any], loader: Loader | None, fill: Any
+) -> Parts | None:
+    """`Database.prepare_parts` of instances; raises as `run_bulk` does."""
+    parts: Parts | None = _converting(
+        plan, rows, lambda to_db: database.prepare_parts(shape, rows, plan.names, to_db, loader, None, fill)
+    )
+    return parts
+
+
+def _converting(plan: InsertPlan, rows: list[Any], call: Callable[[tuple[Any, ...]], Any]) -> Any:
     try:
-        return database.run_bulk(shape, rows, plan.names, converters, *more, **options)
+        return call(tuple(column.to_db for column in plan.columns))
     except OxydeError:
         raise
     except Exception:

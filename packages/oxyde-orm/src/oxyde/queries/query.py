@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 from oxyde.exceptions import FieldError, ManagerError
-from oxyde.queries import bulk, write
+from oxyde.queries import bulk, readback, write
 from oxyde.queries.builder import ModelT
 from oxyde.queries.run import execute, resolve
 from oxyde.queries.scope import UNSET
@@ -194,6 +194,10 @@ class Query(Terminals[ModelT, ModelT]):
         shape, params = write.update_statement(self._scope, values, self._where, self._params, fields)
         database, lease = self._database(using, client, write=True)
         loader = self._loader(using, client) if returned else None
+        if loader is not None and not database.returning[1]:
+            return await readback.update(
+                self._scope, shape, params, self._params, self._result, loader, database, lease
+            )
         return await execute(database, lease, shape, params, loader)  # type: ignore[no-any-return]
 
     async def delete(self, *, using: str | None = None, client: AsyncDatabase | AsyncTransaction | None = None) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from oxyde.exceptions import FieldError, ManagerError
 from oxyde.models.state import set_state
+from oxyde.queries import readback
 from oxyde.queries.columns import Value
 from oxyde.queries.encode import check_assignable, related_key
 from oxyde.queries.lookups import Expression, Operand
@@ -51,7 +52,10 @@ async def insert(
         computed = {name: operand for name, operand in computed.items() if name not in values}
         plan = InsertPlan(scope, plan.names, computed)
         params += tuple(value for operand in computed.values() for value in operand.params)
-    rows = await execute(database, lease, plan.shape, params, plan.loader)
+    if plan.key_only or not plan.returning or database.returning[0]:
+        rows = await execute(database, lease, plan.shape, params, plan.loader)
+    else:
+        rows = [await readback.insert(scope, plan, params, values, database, lease)]
     if plan.returning:
         take(scope, instance, rows[0], plan.complete)
     set_state(instance, plan.state(alias))
