@@ -281,14 +281,14 @@ def _in_order(parts: list[tuple[_Batch, list[Any]]], answers: list[Any], conflic
 
 async def _run(database: Database, lease: Lease | None, batch: _Batch, rows: list[Any]) -> Any:
     plan = batch.plan
+    told = batch.conflict.action == "error" and plan.key_only and batch.returned == plan.returning
+    if batch.returned and not told and not database.returning[0]:
+        return await as_one(database, lease, lambda one: _written_and_read(database, one, batch, rows))
     if not plan.names:
         # Rows of nothing but defaults have no parameters that could be sent in bulk.
         single = ir.insert(plan.scope.info.id, (), ir.values(), None, batch.returned)
         answers = [await execute(database, lease, single, (), batch.loader) for _ in rows]
         return [answer[0] for answer in answers] if batch.returned else len(answers)
-    told = batch.conflict.action == "error" and plan.key_only and batch.returned == plan.returning
-    if batch.returned and not told and not database.returning[0]:
-        return await as_one(database, lease, lambda one: _written_and_read(database, one, batch, rows))
     answer = await _many(database, lease, batch, rows)
     if answer is not None:
         return answer[0]
