@@ -56,6 +56,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import typing
 from collections.abc import Iterator
 
 import nox
@@ -70,6 +71,8 @@ CORE = ROOT / "packages" / "oxyde-core"
 ORM = ROOT / "packages" / "oxyde-orm"
 SOURCES = (str(CORE / "python" / "oxyde_core"), str(ORM / "src" / "oxyde"))
 MINORS = range(11, 16)
+# Every lane has to run.
+REQUIRED = os.environ.get("CI", "").lower() in ("true", "1")
 # A lane that is still running after this long is stopped, with the stacks of all its processes.
 LANE_MINUTES = 20
 
@@ -95,11 +98,11 @@ def dev(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Every test that this machine can run: rust, tests-sqlite and tests-postgres."""
     failed = False
-    for lane in (rust_lane, sqlite_lane, postgres_lane):
+    for lane in (rust_lane, sqlite_lane, lambda session: server_lane(session, POSTGRES)):
         try:
             lane(session)
         except NoServer:
-            failed |= os.environ.get("CI", "").lower() in ("true", "1")
+            failed |= REQUIRED
         except CommandFailed:  # the other lanes still have something to say
             failed = True
     if failed:
@@ -115,7 +118,13 @@ def tests_sqlite(session: nox.Session) -> None:
 @nox.session(name="tests-postgres", venv_backend="none")
 def tests_postgres(session: nox.Session) -> None:
     """All tests on PostgreSQL: the server that OXYDE_TEST_POSTGRES_URL names, else a private one (`-- …` to pytest)."""
-    postgres_lane(session)
+    server_lane(session, POSTGRES)
+
+
+@nox.session(name="tests-mysql", venv_backend="none")
+def tests_mysql(session: nox.Session) -> None:
+    """All tests on MySQL and on MariaDB: the server that OXYDE_TEST_MYSQL_URL names, else private ones (`-- …`)."""
+    server_lane(session, MYSQL)
 
 
 @nox.session(venv_backend="none")
@@ -275,7 +284,7 @@ def sqlite_lane(session: nox.Session) -> None:
             python = test_environment(session, version, executable)
             asked = subprocess.run([python, "-c", SQLITE_VERSION], capture_output=True, text=True)
             where = asked.stdout.strip() or where
-            # What tests/servers starts is PostgreSQL's lane.
+            # What tests/servers starts belongs to the lanes of the servers.
             command = [*pytest(python), "--ignore", "tests/servers", *session.posargs]
             report("tests-sqlite", where, lane(session, command, PYTEST, env=NO_SERVERS | {LANES: "sqlite"}))
         except CommandFailed as error:
@@ -289,57 +298,97 @@ class NoServer(CommandFailed):
     """The machine has no server for a lane."""
 
 
-# A caller's address of a server reaches only the lane that is for it.
-ADDRESS, SOCKET, TLS = "OXYDE_TEST_POSTGRES_URL", "OXYDE_TEST_POSTGRES_SOCKET", "OXYDE_TEST_POSTGRES_TLS_URL"
-ALSO = "OXYDE_TEST_POSTGRES_ALSO"
 LANES = "OXYDE_TEST_LANES"
-NO_SERVERS: dict[str, str | None] = dict.fromkeys((ADDRESS, SOCKET, TLS, ALSO, LANES))
 
 
-def postgres_lane(session: nox.Session) -> None:
-    """On the lowest Python, on the server that is named or a private one, and on those of OXYDE_TEST_POSTGRES_ALSO.
+class Servers(typing.NamedTuple):
+    """PostgreSQL, or MySQL with MariaDB: what `tests/servers` can start, and the variables that name another one."""
 
-    Everything runs on asyncio, over TCP, the unix socket and TLS; then conformance runs on uvloop, and the engine's own
-    tests. With arguments for pytest only the first of these runs.
+    name: str
+    title: str
+    flavours: tuple[str, ...] = ("",)
+    """Those of a private server, the one that has to be there first."""
+
+    @property
+    def address(self) -> str:
+        return f"OXYDE_TEST_{self.name.upper()}_URL"
+
+    @property
+    def also(self) -> str:
+        """Further servers, separated by spaces."""
+        return f"OXYDE_TEST_{self.name.upper()}_ALSO"
+
+    @property
+    def ways(self) -> dict[str, str]:
+        """Other ways to the server than its address."""
+        return {f"OXYDE_TEST_{self.name.upper()}_{way}": title for way, title in WAYS.items()}
+
+    def places(self) -> list[tuple[str | None, str]]:
+        """The servers to run on: an address, or no address and the flavour of a private one."""
+        named = [os.environ.get(self.address), *os.environ.get(self.also, "").split()]
+        private = [] if named[0] else [(None, flavour) for flavour in self.flavours]
+        return private + [(address, "") for address in named if address]
+
+
+WAYS = {"SOCKET": "unix socket", "TLS_URL": "TLS"}
+POSTGRES = Servers("postgres", "PostgreSQL")
+MYSQL = Servers("mysql", "MySQL", ("mysql", "mariadb"))
+# A caller's address of a server reaches only the lane that is for it.
+NO_SERVERS: dict[str, str | None] = dict.fromkeys(
+    [LANES, *(name for servers in (POSTGRES, MYSQL) for name in (servers.address, servers.also, *servers.ways))]
+)
+
+
+def server_lane(session: nox.Session, servers: Servers) -> None:
+    """On the lowest Python, on the server that is named or on private ones, and on those of OXYDE_TEST_…_ALSO.
+
+    On the first one everything runs on asyncio, over TCP, the unix socket and TLS; then conformance runs on uvloop. On
+    the others the tests run over TCP. The engine's own tests run on all of them. With arguments for pytest, nothing
+    but these runs.
     """
     version, executable = interpreters()[0]
     python = test_environment(session, version, executable)
-    also = os.environ.get(ALSO, "").split()
-    failed: CommandFailed | None = None
-    for address in (os.environ.get(ADDRESS), *also):
-        where = f"Python {version}, {'the named' if address else 'a private'} PostgreSQL"
+    ran, missing, failed = False, [], None
+    for n, (address, flavour) in enumerate(servers.places()):
+        where = f"Python {version}, {'the named' if address else 'a private'} {flavour or servers.title}"
         try:
-            with postgres_server(python, address) as (name, variables, log):
-                where = f"Python {version}, {name}"
+            with server(python, servers, address, flavour) as (name, variables, log):
+                where, ran = f"Python {version}, {name}", True
                 try:
-                    result = postgres_passes(session, python, variables, everything=address not in also)
+                    result = server_passes(session, python, servers, variables, first=n == 0, private=log is not None)
                 except CommandFailed:
                     if log is not None:
                         print(f"The end of the server's log:\n{log.read_text(errors='replace')[-4000:]}", flush=True)
                     raise
-            report("tests-postgres", where, result)
+            report(f"tests-{servers.name}", where, result)
         except NoServer as error:
-            LAST_LINES.append(f"tests-postgres: NOT run — {error}")
-            failed = failed or error
+            LAST_LINES.append(f"tests-{servers.name}: NOT run — {error}")
+            missing.append((flavour, error))
         except CommandFailed as error:
-            report("tests-postgres", where, error)
+            report(f"tests-{servers.name}", where, error)
             failed = error
     if failed is not None:
         raise failed
+    # One of a family does, unless every lane is required; even then MariaDB may be absent.
+    for flavour, error in missing:
+        if not ran or (REQUIRED and flavour == servers.flavours[0]):
+            raise error
 
 
 @contextlib.contextmanager
-def postgres_server(python: Path, address: str | None) -> Iterator[tuple[str, dict[str, str], Path | None]]:
+def server(
+    python: Path, servers: Servers, address: str | None, flavour: str
+) -> Iterator[tuple[str, dict[str, str], Path | None]]:
     """What the server is called, the variables that name it, and its log if it was started for this."""
-    command = [python, "-m", "tests.servers.postgres", "serve"]
+    command = [python, "-m", f"tests.servers.{servers.name}", "serve", *(["--flavour", flavour] if flavour else [])]
     # A caller who names a server may name its socket, too; the others of ALSO have only one address.
-    own = {} if address == os.environ.get(ADDRESS) else {SOCKET: None, TLS: None}
-    env = clean_environment({ADDRESS: address, **own})
+    own = {} if address == os.environ.get(servers.address) else dict.fromkeys(servers.ways)
+    env = clean_environment({servers.address: address, **own})
     with subprocess.Popen(command, cwd=ROOT, env=env, stdin=-1, stdout=-1, text=True) as process:
         try:
             answer = json.loads((process.stdout and process.stdout.readline()) or "{}")
             if "variables" not in answer:
-                missing = answer.get("unavailable", "PostgreSQL: the server ended while starting")
+                missing = answer.get("unavailable", f"{servers.title}: the server ended while starting")
                 raise CommandFailed(missing) if address else NoServer(missing)
             log = Path(answer["log"]) if answer["log"] else None
             yield answer["version"] + (" (private)" if log else ""), answer["variables"], log
@@ -348,22 +397,26 @@ def postgres_server(python: Path, address: str | None) -> Iterator[tuple[str, di
                 process.stdin.close()
 
 
-def postgres_passes(session: nox.Session, python: Path, variables: dict[str, str], *, everything: bool) -> str:
+def server_passes(
+    session: nox.Session, python: Path, servers: Servers, variables: dict[str, str], *, first: bool, private: bool
+) -> str:
     """Run the tests in their ways; what came of each."""
-    ways = "TCP" + ", unix socket" * (SOCKET in variables) + ", TLS" * (TLS in variables)
-    base = NO_SERVERS | {LANES: "postgres"}
-    only_tcp = base | {ADDRESS: variables[ADDRESS]}
-    passes = [(f"asyncio over {ways}", base | variables, session.posargs)]
+    ways = ", ".join(["TCP", *(title for name, title in servers.ways.items() if name in variables)])
+    base = NO_SERVERS | {LANES: servers.name}
+    only_tcp = base | {servers.address: variables[servers.address]}
+    # Starting servers of its own is what a caller with a server may want to be spared; PostgreSQL's come with a wheel.
+    own = [] if first and (private or servers is POSTGRES) else ["--ignore", "tests/servers"]
+    passes = [(f"asyncio over {ways}", base | variables, session.posargs or own)]
     if not session.posargs:
-        if not everything:
-            passes = [("asyncio over TCP", only_tcp, ["--ignore", "tests/servers"])]
+        if not first:
+            passes = [("asyncio over TCP", only_tcp, own)]
         elif os.name != "nt":  # there is no uvloop
             passes.append(("uvloop", only_tcp | {"OXYDE_TEST_LOOP": "uvloop"}, ["tests/conformance"]))
     commands = [(name, [*pytest(python), *arguments], PYTEST, env) for name, env, arguments in passes]
-    if not session.posargs and list((ROOT / "crates").glob("*/tests/*postgres*.rs")):
-        here = rust_environment() | {ADDRESS: variables[ADDRESS]}
-        commands.append(("engine", rust_on_postgres(), CARGO, here))
-        commands.append(("SQL", SQL_ON_POSTGRES, CARGO, here))
+    if not session.posargs and list((ROOT / "crates").glob(f"*/tests/*{servers.name}*.rs")):
+        here = rust_environment() | {servers.address: variables[servers.address]}
+        commands.append(("engine", rust_on_server(servers), CARGO, here))
+        commands.append(("SQL", sql_on_server(servers), CARGO, here))
     results, failed = [], False
     for name, command, counted, env in commands:
         try:
@@ -376,16 +429,18 @@ def postgres_passes(session: nox.Session, python: Path, variables: dict[str, str
     return "; ".join(results)
 
 
-# Every statement of the compiler's case list is prepared, every document created and dropped.
-SQL_ON_POSTGRES = ["cargo", "test", "--locked", "-p", "oxyde-sql", "--features", "server-tests", "--test", "postgres"]
+def sql_on_server(servers: Servers) -> list[str]:
+    """Every statement of the compiler's case list is prepared, every document created and dropped."""
+    only = ("-p", "oxyde-sql", "--features", "server-tests", "--test", servers.name)
+    return ["cargo", "test", "--locked", *only]
 
 
-def rust_on_postgres() -> list[str]:
+def rust_on_server(servers: Servers) -> list[str]:
     """The tests of the engine that want a server: without one they are ignored."""
     if has_nextest():
-        select = ("--run-ignored", "all", "-E", "package(oxyde-exec) & binary(~postgres)", "--no-fail-fast")
-        return ["cargo", "nextest", "run", *EVERY_CRATE, *select]
-    only = ("--package", "oxyde-exec", "--locked", "--test", "postgres*", "--no-fail-fast")
+        tests = f"package(oxyde-exec) & binary(~{servers.name})"
+        return ["cargo", "nextest", "run", *EVERY_CRATE, "--run-ignored", "all", "-E", tests, "--no-fail-fast"]
+    only = ("--package", "oxyde-exec", "--locked", "--test", f"{servers.name}*", "--no-fail-fast")
     return ["cargo", "test", *only, "--", "--include-ignored"]
 
 

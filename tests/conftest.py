@@ -9,17 +9,17 @@ from typing import TypeAlias
 
 import pytest
 
-from tests.servers import databases
+from tests.servers import databases, mysql_databases
 
 LOOP = os.environ.get("OXYDE_TEST_LOOP", "asyncio")
 assert LOOP in ("asyncio", "uvloop"), f"OXYDE_TEST_LOOP must be asyncio or uvloop, not {LOOP}"
 
-# "sqlite", "postgres" or both with a comma: only the tests that run on these ("sqlite": and those that need none).
+# Some of these with commas: only the tests that run on them ("sqlite": and those that need none).
+SERVERS = {"sqlite": "", "postgres": databases.SERVER, "mysql": mysql_databases.SERVER}
 FAMILIES = set(filter(None, os.environ.get("OXYDE_TEST_LANES", "").split(",")))
-assert {"sqlite", "postgres"} >= FAMILIES, f"OXYDE_TEST_LANES names sqlite and postgres, not {FAMILIES}"
-assert "postgres" not in FAMILIES or databases.SERVER, (
-    "OXYDE_TEST_LANES names postgres, OXYDE_TEST_POSTGRES_URL no server"
-)
+assert SERVERS.keys() >= FAMILIES, f"OXYDE_TEST_LANES names {', '.join(SERVERS)}, not {FAMILIES}"
+for family in FAMILIES:
+    assert SERVERS[family] is not None, f"OXYDE_TEST_LANES names {family}, OXYDE_TEST_{family.upper()}_URL no server"
 
 Factories: TypeAlias = Mapping[str, Callable[[], asyncio.AbstractEventLoop]]
 
@@ -35,6 +35,7 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> F
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     databases.drop_all()
+    mysql_databases.drop_all()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -52,5 +53,6 @@ def _family(item: pytest.Item) -> str:
     call = getattr(item, "callspec", None)
     database = call and (call.params.get("lane") or call.params.get("where"))
     name = getattr(database, "family", database)
-    # What tests/servers starts is PostgreSQL's, too.
-    return "postgres" if name == "postgres" or item.path.parent.name == "servers" else "sqlite"
+    if item.path.parent.name == "servers":
+        return "mysql" if "mysql" in item.path.name else "postgres"
+    return name if name in ("postgres", "mysql") else "sqlite"

@@ -8,10 +8,11 @@ import pytest
 from oxyde import AsyncDatabase, Model, create_tables, drop_tables
 from oxyde.db import registry
 
-from .lanes import LANES, Lane, databases
+from .lanes import LANES, Lane, databases, mysql_databases
 
-# What only PostgreSQL has needs one.
-collect_ignore_glob = [] if databases.SERVER else ["test_postgres_*.py"]
+# What only one server has needs it.
+SERVERS = {"postgres": databases.SERVER, "mysql": mysql_databases.SERVER}
+collect_ignore_glob = [f"test_{name}_*.py" for name, server in SERVERS.items() if not server]
 
 Tables = Callable[..., Awaitable[None]]
 

@@ -11,7 +11,7 @@ import enum
 import ipaddress
 import math
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
@@ -126,9 +126,15 @@ class Kind:
     ordered: bool = False
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-    def model(self) -> type[Model]:
-        """A table with the type as a required column and as one that may be NULL; made anew by each call."""
+    def model(self, types: Mapping[str, str] | None = None) -> type[Model]:
+        """A table with the type as a required column and as one that may be NULL; made anew by each call.
+
+        ``types`` says what a database calls the column types that the kind names.
+        """
         table = f"kind_{self.name}"
+        options = dict(self.options)
+        if "db_type" in options:
+            options["db_type"] = (types or {}).get(options["db_type"], options["db_type"])
         namespace = {
             "__module__": __name__,
             "__qualname__": table,
@@ -138,8 +144,8 @@ class Kind:
                 "maybe": typing.Optional[self.annotation],  # noqa: UP045 - also for a string of a type
             },
             "id": Field(default=None, db_pk=True),
-            "value": Field(**self.options),
-            "maybe": Field(default=None, **self.options),
+            "value": Field(**options),
+            "maybe": Field(default=None, **options),
             "Meta": type(
                 "Meta",
                 (),

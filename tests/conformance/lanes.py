@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import quote, urlsplit
@@ -20,9 +20,13 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from oxyde import NotSupportedError
-from tests.servers import databases
+from tests.servers import databases, mysql_databases
 
 CAPABILITIES = {
+    "transactional_ddl": "tables that come and go with a transaction",
+    "returning": "INSERT … RETURNING",
+    "conflict_target": "an INSERT that passes over the conflicts of one key and reports those of others",
+    "set_default": "ON DELETE SET DEFAULT",
     "deferrable_foreign_key": "a foreign key that is only checked at commit",
     "deferrable_unique": "a UNIQUE constraint that is only checked at commit",
     "nulls_not_distinct": "a UNIQUE constraint under which two NULLs are equal",
@@ -30,6 +34,8 @@ CAPABILITIES = {
     "index_include": "an index that carries further columns",
     "index_method": "a choice of index methods",
     "infinite_floats": "NaN and infinity in a float column",
+    "every_letter_in_names": "names with characters outside of the basic plane of Unicode",
+    "unbounded_decimals": "decimals with any number of digits",
 }
 
 
@@ -46,6 +52,8 @@ class Lane:
     """Whether -0.0 keeps its sign."""
     json_negative_zero: bool = True
     """Whether it does inside JSON."""
+    types: Mapping[str, str] = field(default_factory=dict)
+    """What a type that a test names is called here."""
 
     def has(self, capability: str) -> bool:
         assert capability in CAPABILITIES, f"unknown capability {capability!r}"
@@ -69,26 +77,31 @@ class Lane:
 
     def cast(self, value: object) -> str:
         """A placeholder for a value in a place that does not say which type it wants."""
-        if self.family == "postgres":
-            return f"CAST(? AS {NATIVE[type(value)]})"
-        return "?"
+        name = NATIVE.get(self.family, {}).get(type(value))
+        return "?" if name is None else f"CAST(? AS {name})"
 
     def empty(self, name: str) -> None:
         """After a test: the database has nothing left of it, and nobody is connected."""
         if self.family == "postgres":
             databases.empty(name)
+        elif self.family == "mysql":
+            mysql_databases.empty(name)
 
 
-NATIVE = {
-    bool: "boolean",
-    bytes: "bytea",
-    float: "double precision",
-    int: "bigint",
-    str: "text",
-    timedelta: "interval",
-    type(None): "text",
+NATIVE: dict[str, dict[type, str]] = {
+    "postgres": {
+        bool: "boolean",
+        bytes: "bytea",
+        datetime: "timestamp",
+        float: "double precision",
+        int: "bigint",
+        str: "text",
+        timedelta: "interval",
+        type(None): "text",
+    },
+    "mysql": {datetime: "DATETIME(6)"},
 }
-"""What PostgreSQL calls the types of Python."""
+"""What databases call the types of Python, where they have to be told."""
 
 SQLITE_LACKS = MappingProxyType(
     {
@@ -101,10 +114,51 @@ SQLITE_LACKS = MappingProxyType(
 )
 
 
+MYSQL_LACKS = MappingProxyType(
+    {
+        "transactional_ddl": "statements of DDL commit by themselves",
+        "returning": "there is no RETURNING",
+        "conflict_target": "ON DUPLICATE KEY UPDATE takes a conflict with any key",
+        "set_default": "InnoDB accepts it and does nothing of the kind",
+        "deferrable_foreign_key": "there is no DEFERRABLE",
+        "deferrable_unique": "there is no DEFERRABLE",
+        "nulls_not_distinct": "NULLs are distinct in every UNIQUE index",
+        "partial_index": "CREATE INDEX has no WHERE",
+        "index_include": "CREATE INDEX has no INCLUDE",
+        "index_method": "InnoDB makes a b-tree of whatever it is asked for",
+        "infinite_floats": "FLOAT and DOUBLE have neither NaN nor infinity",
+        "every_letter_in_names": "names are stored in the three-byte form of UTF-8",
+        "unbounded_decimals": "DECIMAL holds 65 digits, 30 of them behind the point",
+    }
+)
+# INSERT … RETURNING came with MariaDB 10.5.
+MARIADB_LACKS = MappingProxyType({name: reason for name, reason in MYSQL_LACKS.items() if name != "returning"})
+
+
 def postgres_lacks() -> Mapping[str, str]:
     """What the server is too old for."""
     (number,) = databases.observer("default").query("SHOW server_version_num")[0]
     return {} if int(number or 0) >= 150000 else {"nulls_not_distinct": "NULLS NOT DISTINCT came with version 15"}
+
+
+def mysql_lacks() -> Mapping[str, str]:
+    return MARIADB_LACKS if mysql_databases.mariadb() else MYSQL_LACKS
+
+
+class Asked(Mapping[str, str]):
+    """Asks the server's version when it is first looked at, which is not while tests are collected."""
+
+    def __init__(self, ask: Callable[[], Mapping[str, str]]) -> None:
+        self.ask = ask
+
+    def __getitem__(self, name: str) -> str:
+        return self.ask()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.ask())
+
+    def __len__(self) -> int:
+        return len(self.ask())
 
 
 def postgres_lanes() -> Iterator[Lane]:
@@ -122,7 +176,7 @@ def postgres_lanes() -> Iterator[Lane]:
                 name,
                 "postgres",
                 lambda directory, database, address=address: databases.database_url(database, address),  # type: ignore[misc]
-                PostgresLacks(),
+                Asked(postgres_lacks),
                 # The numbers of JSONB are NUMERIC, which has none.
                 json_negative_zero=False,
             )
@@ -137,17 +191,26 @@ def through_socket(where: str | None) -> str | None:
     return f"{parts.scheme}://{user}@:{parts.port or 5432}/?host={quote(where)}"
 
 
-class PostgresLacks(Mapping[str, str]):
-    """Asks the server's version when it is first looked at, which is not while tests are collected."""
-
-    def __getitem__(self, name: str) -> str:
-        return postgres_lacks()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(postgres_lacks())
-
-    def __len__(self) -> int:
-        return len(postgres_lacks())
+def mysql_lanes() -> Iterator[Lane]:
+    """The same for MySQL, called by the scheme of its URL: mysql or mariadb."""
+    if mysql_databases.SERVER is None:
+        return
+    brand = urlsplit(mysql_databases.SERVER).scheme
+    ways = {
+        brand: mysql_databases.SERVER,
+        f"{brand}-socket": os.environ.get("OXYDE_TEST_MYSQL_SOCKET"),
+        f"{brand}-tls": os.environ.get("OXYDE_TEST_MYSQL_TLS_URL"),
+    }
+    for name, address in ways.items():
+        if address:
+            yield Lane(
+                name,
+                "mysql",
+                lambda directory, database, address=address: mysql_databases.database_url(database, address),  # type: ignore[misc]
+                Asked(mysql_lacks),
+                # Its TEXT ends at 64 KiB.
+                types=MappingProxyType({"TEXT": "LONGTEXT"}),
+            )
 
 
 LANES = (
@@ -161,6 +224,7 @@ LANES = (
     ),
     Lane("sqlite-memory", "sqlite", lambda directory, database: "sqlite://:memory:", SQLITE_LACKS, negative_zero=False),
     *postgres_lanes(),
+    *mysql_lanes(),
 )
 
 sqlite = pytest.mark.parametrize(
@@ -172,3 +236,8 @@ postgres = pytest.mark.parametrize(
     "lane", [lane for lane in LANES if lane.name == "postgres"], indirect=True, ids=lambda lane: lane.name
 )
 """For what the way to the server has nothing to do with."""
+
+mysql = pytest.mark.parametrize(
+    "lane", [lane for lane in LANES if lane.name in ("mysql", "mariadb")], indirect=True, ids=lambda lane: lane.name
+)
+"""The same for MySQL and MariaDB."""

@@ -21,6 +21,7 @@ from oxyde import (
     Index,
     Model,
     NotNullViolationError,
+    NotSupportedError,
     ProgrammingError,
     Q,
     Unique,
@@ -41,7 +42,8 @@ HOSTILE = (
     "back`tick",
     "back\\slash",
     "semi;colon -- comment",
-    "ünï çödé 𝔘",
+    "ünï çödé",
+    "𝔘",
     "select",
     "order",
     "brackets [x]",
@@ -70,10 +72,15 @@ def table(name: str, column: str, **meta: Any) -> type[Model]:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_any_name_is_only_a_name(name: str, tables: Tables) -> None:
+async def test_any_name_is_only_a_name(name: str, lane: Lane, tables: Tables) -> None:
     model: Any = table(
         name, name, indexes=[Index(["number", "value"])], constraints=[Check(F("number") > 0), Unique(["number", "id"])]
     )
+    if max(name) > "\uffff" and not lane.has("every_letter_in_names"):
+        # A server that replaces what it cannot store would make one table of two.
+        with pytest.raises(NotSupportedError):
+            await tables(model)
+        return
     await tables(model, Author)
     await Author.objects.create(name="bystander")
     row = await model.objects.create(value=name)
@@ -119,17 +126,28 @@ async def test_tables_exist_or_not(database: AsyncDatabase) -> None:
         await drop_tables(models=[Author], if_exists=False)
 
 
-async def test_creating_is_all_or_nothing(database: AsyncDatabase) -> None:
-    await create_tables(models=[Book, Author])
-    await drop_tables(models=[Book, Author])
+async def test_tables_come_and_go(database: AsyncDatabase) -> None:
+    for _ in range(2):
+        await create_tables(models=[Book, Author])
+        await Book.objects.create(title="x", author=await Author.objects.create(name="y"))
+        await drop_tables(models=[Book, Author])
     await create_tables(models=[Book, Author])
     await drop_tables(models=[Book])
     with pytest.raises(ProgrammingError):
-        await create_tables(models=[Author, Book])
-    with pytest.raises(ProgrammingError):
         await Book.objects.count()
-    await drop_tables(models=[Author])
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ProgrammingError, match="conf_author"):
+        await create_tables(models=[Author, Book])
+
+
+async def test_creating_is_all_or_nothing(lane: Lane, database: AsyncDatabase) -> None:
+    if lane.has("transactional_ddl"):
+        await create_tables(models=[Author])
+        with pytest.raises(ProgrammingError):
+            await create_tables(models=[Book, Author])
+        with pytest.raises(ProgrammingError):
+            await Book.objects.count()
+        await drop_tables(models=[Author])
+    with pytest.raises(RuntimeError), lane.can("transactional_ddl"):
         async with atomic():
             await create_tables(models=[Author])
             await Author.objects.create(name="x")
@@ -176,7 +194,7 @@ async def test_literal_defaults_are_the_columns_too(tables: Tables) -> None:
     assert await Defaults.objects.filter(**by_python.model_dump(exclude={"id"})).count() == 2
 
 
-REFUSED_MEMBER = {"sqlite": CheckViolationError, "postgres": DataError}
+REFUSED_MEMBER = {"sqlite": CheckViolationError, "postgres": DataError, "mysql": DataError}
 
 
 async def test_checks_of_enums_and_literals(lane: Lane, tables: Tables) -> None:

@@ -26,6 +26,7 @@ from oxyde import (
 )
 
 from .conftest import Tables
+from .lanes import Lane
 from .models import Author, Book, Seat
 
 
@@ -43,12 +44,20 @@ class Child(Model):
     cascade: Parent | None = Field(default=None, db_on_delete="CASCADE")
     null: Parent | None = Field(default=None, db_on_delete="SET NULL")
     restrict: Parent | None = None
+
+    class Meta:
+        is_table = True
+        table_name = "conf_child"
+
+
+class Adopted(Model):
+    id: int | None = Field(default=None, db_pk=True)
     fallback: Parent | None = Field(default=None, db_on_delete="SET DEFAULT")
     fallback_id: int | None = Field(default=None, db_default="1")
 
     class Meta:
         is_table = True
-        table_name = "conf_child"
+        table_name = "conf_adopted"
 
 
 class Limited(Model):
@@ -180,10 +189,13 @@ class TestOnDelete:
             await parent.delete()
         await parent.save()
 
-    async def test_set_default(self) -> None:
-        row = await self.left(fallback_id=2)
-        assert row is not None
-        assert row.fallback_id == 1
+    async def test_set_default(self, lane: Lane, tables: Tables) -> None:
+        with lane.can("set_default"):
+            await tables(Adopted)
+            row = await Adopted.objects.create(fallback_id=2)
+            await Parent.objects.filter(id=2).delete()
+            await row.refresh()
+            assert row.fallback_id == 1
 
 
 class TestConstraints:

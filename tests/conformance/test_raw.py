@@ -27,7 +27,7 @@ async def tables_(tables: Tables) -> None:
 
 
 async def test_values_come_back_native() -> None:
-    (row,) = await execute_raw("SELECT 1 AS i, CAST(1.5 AS DOUBLE PRECISION) AS f, 'ü' AS s, NULL AS n")
+    (row,) = await execute_raw("SELECT 1 AS i, CAST(1.5 AS FLOAT) AS f, 'ü' AS s, NULL AS n")
     assert row == {"i": 1, "f": 1.5, "s": "ü", "n": None}
     assert [type(value) for value in row.values()] == [int, float, str, type(None)]
     assert await execute_raw("SELECT 1 AS x WHERE 1 = 0") == []
@@ -37,8 +37,9 @@ async def test_statements_that_write(lane: Lane) -> None:
     assert await execute_raw(lane.sql("INSERT INTO conf_author (name) VALUES (?)"), ["Ann"]) == []
     assert await execute_raw(lane.sql("UPDATE conf_author SET name = ? WHERE name = ?"), ("B'ob", "Ann")) == []
     assert (await Author.objects.get()).name == "B'ob"
-    (row,) = await execute_raw(lane.sql("INSERT INTO conf_author (name) VALUES (?) RETURNING id, name"), ["C"])
-    assert row == {"id": 2, "name": "C"}
+    if lane.has("returning"):
+        (row,) = await execute_raw(lane.sql("INSERT INTO conf_author (name) VALUES (?) RETURNING id, name"), ["C"])
+        assert row == {"id": 2, "name": "C"}
     assert await execute_raw("  \n-- a comment\nDELETE FROM conf_author") == []
     assert await Author.objects.count() == 0
 
@@ -94,7 +95,11 @@ async def test_the_transaction_of_the_caller() -> None:
     assert await Author.objects.count() == 0
 
 
-UNREADABLE = {"sqlite": ["CAST(x'ff' AS TEXT)"], "postgres": ["CAST('infinity' AS date)", "CAST('24:00' AS time)"]}
+UNREADABLE = {
+    "sqlite": ["CAST(x'ff' AS TEXT)"],
+    "postgres": ["CAST('infinity' AS date)", "CAST('24:00' AS time)"],
+    "mysql": ["CAST('0000-01-01' AS date)", "CAST('24:00' AS time)"],
+}
 
 
 async def test_unreadable_values(lane: Lane) -> None:
@@ -110,5 +115,5 @@ async def test_native_parameters_equal_what_models_store(lane: Lane) -> None:
         (row,) = await execute_raw("SELECT ? AS v", value)
         assert datetime.fromisoformat(row["v"]) == moment
     else:
-        (row,) = await execute_raw(lane.sql("SELECT CAST(? AS timestamp) AS v"), value)
+        (row,) = await execute_raw(lane.sql(f"SELECT {lane.cast(moment)} AS v"), value)
         assert row == {"v": moment}

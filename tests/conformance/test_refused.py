@@ -155,13 +155,14 @@ async def test_parameters_of_raw_sql(tables: Tables, lane: Lane) -> None:
     for value in bad:
         with pytest.raises(DataError, match="parameter"):
             await execute_raw(lane.sql(f"SELECT {lane.cast(value)} AS x"), [value])
-    # No value of the type that the place wants (PostgreSQL), or of none at all (SQLite).
+    # No value of the type that the place wants (PostgreSQL), or of none at all.
     for value in (object(), [1], {"a": 1}):
         with pytest.raises(DataError, match="parameter"):
             await execute_raw(lane.sql(f"SELECT {lane.cast('text')} AS x"), [value])
-    if lane.family == "sqlite":
-        with pytest.raises(DataError, match="parameter"):
-            await execute_raw("SELECT ? AS x", [timedelta.max])
-    else:
+    if lane.family == "postgres":
         (row,) = await execute_raw(lane.sql(f"SELECT {lane.cast(timedelta.max)} AS x"), [timedelta.max])
         assert row == {"x": timedelta.max}
+    else:
+        # A duration is a number of microseconds, which is too large.
+        with pytest.raises(DataError, match="parameter"):
+            await execute_raw("SELECT ? AS x", [timedelta.max])

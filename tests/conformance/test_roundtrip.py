@@ -44,8 +44,8 @@ native = kinds(lambda kind: kind.name in NATIVE)
 
 
 @pytest.fixture
-async def table(kind: Kind, tables: Tables) -> type[Model]:
-    model = kind.model()
+async def table(kind: Kind, tables: Tables, lane: Lane) -> type[Model]:
+    model = kind.model(lane.types)
     await tables(model)
     return model
 

@@ -322,7 +322,7 @@ class TestHooks:
         assert await Hooked.objects.count() == 0
 
 
-NO_DATE = {"sqlite": "'never'", "postgres": "'infinity'"}
+NO_DATE = {"sqlite": "'never'", "postgres": "'infinity'", "mysql": "'0000-01-01'"}
 
 
 async def test_a_row_that_became_invalid_behind_the_program(lane: Lane, tables: Tables) -> None:

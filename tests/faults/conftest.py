@@ -10,13 +10,12 @@ import pytest
 
 from oxyde import AsyncDatabase
 from oxyde.db import registry
-from tests.servers import databases
 
-from .harness import KINDS, Where, kill_the_rest
+from .harness import KINDS, SERVERS, Where, kill_the_rest
 from .programs.common import prepared, quiet
 
-# What only PostgreSQL has needs one.
-collect_ignore_glob = [] if databases.SERVER else ["test_postgres_*.py"]
+# What only one server has needs it.
+collect_ignore_glob = [f"test_{name}_*.py" for name, server in SERVERS.items() if not server.SERVER]
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +45,8 @@ def seed() -> int:
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Where]:
     """The test's database; at the end nobody may be connected to it any more."""
     yield Where.of(request.param, tmp_path)
-    if request.param == "postgres":
-        databases.empty("faults")
+    if request.param in SERVERS:
+        SERVERS[request.param].empty("faults")
 
 
 @pytest.fixture

@@ -17,11 +17,14 @@ from typing import Any
 
 import pytest
 
-from tests.servers import databases
-from tests.servers.wire import Connection
+from tests.servers import databases, mysql_databases, mysql_wire, wire
 
 PROGRAMS = Path(__file__).parent / "programs"
 SCALE = float(os.environ.get("OXYDE_FAULTS_SCALE", "1"))
+
+SERVERS: dict[str, Any] = {"postgres": databases, "mysql": mysql_databases}
+"""What a run may have a server of, and its databases there."""
+CONNECTIONS: dict[str, Any] = {"postgres": wire.Connection, "mysql": mysql_wire.Connection}
 
 _started: list[subprocess.Popen[str]] = []
 
@@ -44,7 +47,7 @@ sys.stdin.read()
 
 @dataclass(frozen=True)
 class Where:
-    """The database of a test: its URL, and "file" ("threads": without inline work), "memory" or "postgres"."""
+    """The database of a test: its URL, and "file" ("threads": without inline work), "memory" or one of SERVERS."""
 
     kind: str
     url: str
@@ -60,20 +63,19 @@ class Where:
 
     @classmethod
     def of(cls, kind: str, scratch: Path) -> Where:
-        match kind:
-            case "postgres":
-                return cls(kind, databases.database_url("faults"), scratch)
-            case "memory":
-                return cls(kind, "sqlite://:memory:", scratch)
+        if kind in SERVERS:
+            return cls(kind, SERVERS[kind].database_url("faults"), scratch)
+        if kind == "memory":
+            return cls(kind, "sqlite://:memory:", scratch)
         return cls(kind, f"sqlite:///{scratch / 'faults.db'}", scratch)
 
 
-KINDS = ("file", "postgres") if databases.SERVER else ("file",)
+KINDS = ("file", *(kind for kind in SERVERS if SERVERS[kind].SERVER))
 
 
 def on(*kinds: str) -> pytest.MarkDecorator:
-    """The databases that a test runs on (by default a file, and a PostgreSQL database where there is a server)."""
-    there = [kind for kind in kinds if kind != "postgres" or databases.SERVER]
+    """The databases that a test runs on (by default a file, and databases of the servers that there are)."""
+    there = [kind for kind in kinds if kind not in SERVERS or kind in KINDS]
     return pytest.mark.parametrize("where", there, indirect=True)
 
 
@@ -144,8 +146,8 @@ def run_program(name: str, where: Where, *, seconds: float = 30.0, **options: An
 
 def outside(where: Where, *statements: str, timeout: float = 5.0) -> list[list[Any]]:
     """The rows of each statement, read by somebody else: another process with another SQLite, another client."""
-    if where.kind == "postgres":
-        observer = databases.observer("faults")
+    if where.kind in SERVERS:
+        observer = SERVERS[where.kind].observer("faults")
         return [[list(map(_number, row)) for row in observer.query(text)] for text in statements]
     command = [sys.executable, "-I", "-S", "-c", _OUTSIDE, str(where.file), str(timeout), *statements]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -160,8 +162,8 @@ def _number(text: str | None) -> Any:
 
 def check(where: Where, *statements: str) -> list[list[Any]]:
     """Nobody holds a lock, and the file is whole; returns the rows of further statements."""
-    if where.kind == "postgres":
-        no_transactions()
+    if where.kind in SERVERS:
+        no_transactions(where.kind)
         return outside(where, *statements)
     _, _, checked, *rows = outside(
         where, "BEGIN IMMEDIATE", "ROLLBACK", "PRAGMA integrity_check", *statements, timeout=0.0
@@ -170,22 +172,22 @@ def check(where: Where, *statements: str) -> list[list[Any]]:
     return rows
 
 
-def no_transactions(seconds: float = 2.0) -> None:
-    """Within ``seconds``, no session of the PostgreSQL database has a transaction open or is at work."""
+def no_transactions(kind: str = "postgres", seconds: float = 2.0) -> None:
+    """Within ``seconds``, no session of the server's database has a transaction open or is at work."""
     deadline = time.monotonic() + seconds
-    while busy := [session for session in databases.sessions("faults") if session[1] != "idle"]:
+    while kind in SERVERS and (busy := SERVERS[kind].busy("faults")):
         assert time.monotonic() < deadline, busy
         time.sleep(0.005)
 
 
 class HeldSession:
-    """A session of the PostgreSQL database that keeps what its statements took, until the end of the block."""
+    """A session of the server's database that keeps what its statements took, until the end of the block."""
 
-    def __init__(self, *statements: str) -> None:
-        self.statements = statements
+    def __init__(self, *statements: str, kind: str = "postgres") -> None:
+        self.kind, self.statements = kind, statements
 
     def __enter__(self) -> HeldSession:
-        self.connection: Connection | None = Connection(databases.database_url("faults"))
+        self.connection: Any = CONNECTIONS[self.kind](SERVERS[self.kind].database_url("faults"))
         for text in self.statements:
             self.connection.query(text)
         return self

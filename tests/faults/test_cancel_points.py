@@ -17,7 +17,7 @@ import pytest
 from oxyde import AsyncDatabase, atomic
 from oxyde.db import get_active_transaction
 
-from .harness import Where, cancelled_at, check, no_transactions, on
+from .harness import SERVERS, Where, cancelled_at, check, no_transactions, on
 from .programs.common import Account, Entry, ask, quiet
 
 Operation = Callable[[str], Awaitable[Any]]
@@ -115,8 +115,7 @@ async def reading_transaction(nonce: str) -> None:
 async def look_whole(database: AsyncDatabase, nonce: str) -> int:
     """Check that everything works and return how many rows the operation left."""
     await quiet(database)
-    if database.backend == "postgres":
-        no_transactions()
+    no_transactions(database.backend)
     assert get_active_transaction() is None
     after = f"after {nonce}"
     async with asyncio.timeout(2):
@@ -130,7 +129,7 @@ async def look_whole(database: AsyncDatabase, nonce: str) -> int:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["early", "late"])
-@on("file", "threads", "memory", "postgres")
+@on("file", "threads", "memory", *SERVERS)
 @pytest.mark.parametrize("name", OPERATIONS)
 async def test_every_suspension(opened: Any, where: Where, name: str, late: bool) -> None:
     run, rows = OPERATIONS[name]

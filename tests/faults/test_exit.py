@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers import databases
-
-from .harness import Finished, Where, check, finish_program, on, scaled, start_program
+from .harness import SERVERS, Finished, Where, check, finish_program, on, scaled, start_program
 
 INTERRUPTED = -signal.SIGINT
 # How the process ends, its status, and the last line of its stderr.
@@ -59,9 +57,9 @@ def check_end(where: Where, how: str, finished: Finished, status: int, last: str
             assert word not in finished.err, finished
     else:
         assert finished.err == "", finished
-    if where.kind == "postgres" and how in ABRUPT:
+    if where.kind in SERVERS and how in ABRUPT:
         # Nobody was left to cancel what the server is doing, and it looks at its client when it has something to say.
-        databases.end_sessions("faults")
+        SERVERS[where.kind].end_sessions("faults")
     stored = dict(check(where, STORED)[0])
     assert set(stored.values()) <= {2}, stored
     told = where.scratch / "told"

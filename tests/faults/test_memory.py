@@ -18,7 +18,7 @@ from oxyde.exceptions import NotFoundError, UniqueViolationError
 from oxyde.models import unregister_table
 
 from .harness import Where, on, run_program, scaled
-from .programs.common import LONG, Account, Entry, ask, quiet
+from .programs.common import Account, Entry, ask, long, quiet
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ async def test_a_model_that_goes_while_its_query_runs(opened: Any) -> None:
     for _ in range(5):
         model = define()
         witness = weakref.ref(model)
-        block = asyncio.create_task(execute_raw(LONG.format(rows=100_000)))
+        block = asyncio.create_task(execute_raw(long(100_000)))
         query = asyncio.ensure_future(model.objects.filter(id__lte=5).order_by("id").all())
         await asyncio.sleep(0)
         unregister_table(model)

@@ -58,6 +58,11 @@ def sessions(name: str) -> list[tuple[str | None, ...]]:
     )
 
 
+def busy(name: str) -> list[tuple[str | None, ...]]:
+    """Those of them that have a transaction open or are at work."""
+    return [session for session in sessions(name) if session[1] != "idle"]
+
+
 def end_sessions(name: str) -> None:
     """End what others have open in a database."""
     observer(name).query(

@@ -275,6 +275,6 @@ def free_port() -> int:
 
 
 if __name__ == "__main__":
-    from tests.servers.commands import main
+    from tests.servers.commands import POSTGRES, main
 
-    sys.exit(main())
+    sys.exit(main(POSTGRES))

@@ -41,7 +41,9 @@ class Proxy(Child):
         """Another URL of the same server (another database, another user) through the proxy."""
         parts = urlsplit(target)
         user = parts.netloc.rpartition("@")[0]
-        options = "&".join(part for part in parts.query.split("&") if part and not part.startswith("host="))
+        options = "&".join(
+            part for part in parts.query.split("&") if part and not part.startswith(("host=", "socket="))
+        )
         return urlunsplit(
             parts._replace(netloc=f"{user}@127.0.0.1:{self.port}" if user else f"127.0.0.1:{self.port}", query=options)
         )

@@ -13,18 +13,7 @@ from .child import ROOT
 from .guard import alive
 from .postgres import PostgresServer
 from .unavailable import Unavailable, named_in_the_summary
-from .waiting import cancelled, until
-
-
-def processes_with(text: str) -> list[int]:
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if text in entry.read_bytes().decode(errors="replace"):
-                found.append(int(entry.parent.name))
-        except OSError:
-            continue
-    return found
+from .waiting import cancelled, processes_with, until
 
 
 def test_the_server_answers_on_tcp_and_on_its_unix_socket(server: PostgresServer) -> None:

@@ -1,9 +1,13 @@
-"""Waiting for what must come, without seconds in an assertion: the limit only ends a test that will never pass."""
+"""Waiting for what must come, without seconds in an assertion: the limit only ends a test that will never pass.
+
+And looking for what must be gone.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from .postgres import PostgresServer
 from .wire import Connection
@@ -29,3 +33,15 @@ def cancelled(connection: Connection, server: PostgresServer) -> bool:
         if kind == b"Z":
             break
     return codes == [True]
+
+
+def processes_with(text: str) -> list[int]:
+    """Those on whose command line this stands."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if text in entry.read_bytes().decode(errors="replace"):
+                found.append(int(entry.parent.name))
+        except OSError:
+            continue
+    return found

@@ -19,6 +19,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 CANCEL_CODE = 80877102
+USUAL = {"postgres": (5432, "postgres"), "mysql": (3306, "root")}
+SCHEMES = {"postgresql": "postgres", "mariadb": "mysql"}
 
 
 class ServerError(Exception):
@@ -35,7 +37,7 @@ class Ended(ConnectionError):
 
 @dataclass(frozen=True)
 class Address:
-    """Where a server is, read from a database URL."""
+    """Where a server is, PostgreSQL or MySQL, read from a database URL."""
 
     host: str = "127.0.0.1"
     port: int = 5432
@@ -53,15 +55,18 @@ class Address:
     def of(cls, url: str) -> Address:
         parts = urlsplit(url)
         options = dict(parse_qsl(parts.query))
-        user = unquote(parts.username or "postgres")
-        directory = options.get("host", "")
+        kind = SCHEMES.get(parts.scheme, parts.scheme)
+        usual_port, usual_user = USUAL[kind]
+        port, user = parts.port or usual_port, unquote(parts.username or usual_user)
+        directory, database = options.get("host", ""), unquote(parts.path.removeprefix("/"))
+        unix = f"{directory}/.s.PGSQL.{port}" if directory.startswith("/") else options.get("socket")
         return cls(
             host=parts.hostname or "127.0.0.1",
-            port=parts.port or 5432,
+            port=port,
             user=user,
-            database=unquote(parts.path.removeprefix("/")) or user,
+            database=database or (user if kind == "postgres" else ""),
             password=None if parts.password is None else unquote(parts.password),
-            unix=f"{directory}/.s.PGSQL.{parts.port or 5432}" if directory.startswith("/") else None,
+            unix=unix,
             ssl_mode=options.get("ssl_mode") or options.get("sslmode") or "prefer",
             ssl_root_cert=options.get("ssl_root_cert"),
             ssl_client_cert=options.get("ssl_client_cert"),
@@ -80,21 +85,30 @@ class Address:
             raise
         return made
 
+    @property
+    def encrypted(self) -> bool:
+        """Whether the URL asks for TLS (`prefer` does with plain text)."""
+        return self.unix is None and self.ssl_mode not in ("disable", "allow", "prefer")
+
+    def shake_hands(self, plain: socket.socket) -> ssl.SSLSocket:
+        """TLS, with the server's certificate checked as the URL says."""
+        context = ssl.create_default_context(cafile=self.ssl_root_cert)
+        context.check_hostname = self.ssl_mode == "verify-full"
+        if not self.ssl_mode.startswith("verify-"):
+            context.verify_mode = ssl.CERT_NONE
+        if self.ssl_client_cert is not None:
+            context.load_cert_chain(self.ssl_client_cert, self.ssl_client_key)
+        return context.wrap_socket(plain, server_hostname=self.host)
+
     def secure(self, plain: socket.socket) -> socket.socket:
-        """TLS as the URL asks for it (`prefer` stays plain)."""
-        if self.unix is not None or self.ssl_mode in ("disable", "allow", "prefer"):
+        """As the URL asks for it: PostgreSQL wants to be asked first."""
+        if not self.encrypted:
             return plain
         plain.sendall(SSL_REQUEST)
         answer = plain.recv(1)
         if answer != b"S":
             raise Ended(f"the server answered {answer!r} to the request for TLS")
-        context = ssl.create_default_context(cafile=self.ssl_root_cert)
-        context.check_hostname = self.ssl_mode == "verify-full"
-        if self.ssl_mode == "require":
-            context.verify_mode = ssl.CERT_NONE
-        if self.ssl_client_cert is not None:
-            context.load_cert_chain(self.ssl_client_cert, self.ssl_client_key)
-        return context.wrap_socket(plain, server_hostname=self.host)
+        return self.shake_hands(plain)
 
 
 class Connection:

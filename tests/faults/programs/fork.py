@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from common import LONG, LONG_WRITE, Account, Entry, arguments, database_at, prepared, quiet, report
+from common import Account, Entry, arguments, database_at, long, long_write, prepared, quiet, report
 
 from oxyde import AsyncDatabase, atomic, execute_raw
 from oxyde.exceptions import OxydeError
@@ -129,10 +129,10 @@ async def in_a_task() -> Any:
     return children
 
 
-async def busy(statement: str) -> Any:
+async def busy(statement: Callable[[int], str]) -> Any:
     database = await prepared(URL, accounts=5)
     await execute_raw("SELECT 1 AS one")
-    work = asyncio.create_task(execute_raw(statement))
+    work = asyncio.create_task(execute_raw(statement(3_000_000)))
     await asyncio.sleep(0.05)
     started = time.perf_counter()
     result = forked(in_child)
@@ -250,8 +250,8 @@ def main() -> None:
         "idle": idle,
         "grandchild": grandchild,
         "in a task": lambda: asyncio.run(in_a_task()),
-        "reading": lambda: asyncio.run(busy(LONG.format(rows=3_000_000))),
-        "writing": lambda: asyncio.run(busy(LONG_WRITE.format(rows=3_000_000))),
+        "reading": lambda: asyncio.run(busy(long)),
+        "writing": lambda: asyncio.run(busy(long_write)),
         "transaction": lambda: asyncio.run(transaction()),
         "memory": lambda: asyncio.run(memory()),
         "connecting": lambda: asyncio.run(connecting()),

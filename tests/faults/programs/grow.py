@@ -19,6 +19,7 @@ def resident() -> int:
 BIG = {
     "sqlite": "SELECT zeroblob(100000) AS big",
     "postgres": "SELECT decode(repeat('00', 100000), 'hex') AS big",
+    "mysql": "SELECT CAST(repeat('x', 100000) AS BINARY) AS big",
 }
 
 

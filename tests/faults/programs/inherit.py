@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-from common import LONG, Account, Entry, arguments, prepared, report
+from common import Account, Entry, arguments, long, prepared, report
 
 from oxyde import execute_raw
 
@@ -29,7 +29,7 @@ async def main() -> None:
     path = url.removeprefix("sqlite:///")
     database = await prepared(url, accounts=5)
     await Account.objects.get(id=1)
-    work = asyncio.create_task(execute_raw(LONG.format(rows=1_000_000)))
+    work = asyncio.create_task(execute_raw(long(1_000_000)))
     await Entry.objects.create(nonce="x")
     own = [
         os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{n}")

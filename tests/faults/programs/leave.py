@@ -28,7 +28,7 @@ def late() -> None:
 if HOW == "handler that uses it":
     atexit.register(late)
 
-from common import LONG, LONG_WRITE, Account, Entry, prepared  # noqa: E402
+from common import ENDLESS, Account, Entry, long, long_write, prepared  # noqa: E402
 
 from oxyde import atomic, db, execute_raw  # noqa: E402
 from oxyde.exceptions import OperationalError  # noqa: E402
@@ -51,10 +51,8 @@ async def endless(nonce: str) -> None:
 async def busy() -> list[asyncio.Task[object]]:
     """Everything that can be under way: readers and the writer at work, others in their queues, a transaction open."""
     await prepared(URL, accounts=5)
-    texts = [LONG, LONG, LONG, LONG_WRITE] if OPTIONS.get("long", True) else []
-    tasks: list[asyncio.Task[object]] = [
-        asyncio.create_task(execute_raw(text.format(rows=2_000_000_000))) for text in texts
-    ]
+    texts = [long, long, long, long_write] if OPTIONS.get("long", True) else []
+    tasks: list[asyncio.Task[object]] = [asyncio.create_task(execute_raw(text(ENDLESS))) for text in texts]
     tasks += [asyncio.create_task(endless(f"task {n}")) for n in range(4)]
     tasks += [asyncio.create_task(Entry.objects.create(nonce="queued")) for _ in range(20)]
     await asyncio.sleep(OPTIONS.get("seconds", 0.05))

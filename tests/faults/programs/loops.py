@@ -15,7 +15,7 @@ import time
 import weakref
 from typing import Any
 
-from common import LONG, Account, Entry, arguments, ask, database_at, prepared, quiet, report
+from common import ENDLESS, Account, Entry, arguments, ask, database_at, long, prepared, quiet, report
 
 from oxyde import AsyncDatabase, atomic, execute_raw
 from oxyde.exceptions import TransactionTaskError
@@ -63,7 +63,7 @@ def runs() -> dict[str, Any]:
     database = run(prepared(URL, accounts=5, max_connections=2))
 
     async def main(n: int) -> None:
-        task = asyncio.create_task(execute_raw(LONG.format(rows=2_000_000_000))) if n % 5 == 0 else None
+        task = asyncio.create_task(execute_raw(long(ENDLESS))) if n % 5 == 0 else None
         await asyncio.sleep(0)
         await asyncio.gather(*(use(f"{n}-{part}") for part in range(4)))
         if task is not None:
@@ -173,7 +173,7 @@ def abandoned() -> dict[str, Any]:
     witnesses = []
 
     async def endless() -> None:
-        await execute_raw(LONG.format(rows=2_000_000_000))
+        await execute_raw(long(ENDLESS))
 
     async def writer() -> None:
         async with atomic():
