@@ -262,11 +262,12 @@ class _Table:
 
 def unique_keys(info: ModelInfo) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """The unique keys that a model declares beside its primary key: a name, and its fields (none: expressions)."""
+    options = table_options(info.cls)
     alone = [column for column in info.columns if column.options.unique and not column.primary_key]
     found: list[tuple[str, tuple[str, ...]]] = [(column.column, (column.name,)) for column in alone]
-    items: list[Any] = [Unique(group) for group in info.options.unique_together]
-    items += [item for item in info.options.constraints if isinstance(item, Unique)]
-    items += [index for index in info.options.indexes if index.unique]
+    items: list[Any] = [Unique(group) for group in options.unique_together]
+    items += [item for item in options.constraints if isinstance(item, Unique)]
+    items += [index for index in options.indexes if index.unique]
     for item in items:
         names = [_field_name(field) for field in item.fields]
         columns = [info.by_name.get(name) for name in names if name is not None]
