@@ -519,6 +519,10 @@ impl Database {
             uniform: uniform.as_ref(),
         };
         let timeout = timeout.map(config::seconds).transpose()?;
+        if statement.many.is_some() {
+            // They were offered to `prepare_parts` before.
+            return Ok(py.None());
+        }
         if let Some(wire) = &statement.wire {
             let Some(params) = given.encode_arrays(wire)? else {
                 return Ok(py.None());

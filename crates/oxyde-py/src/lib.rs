@@ -6,6 +6,7 @@
 //! `oxyde_core._core` is this crate's module; everything in it is private to the sibling packages.
 
 mod bind;
+mod blame;
 mod bulk;
 mod cache;
 mod calendar;
@@ -62,5 +63,3 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(show::drop_ddl, module)?)?;
     lifecycle::register(module)
 }
-#[cfg(test)]
-mod scratch;

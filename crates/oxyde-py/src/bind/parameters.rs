@@ -63,12 +63,6 @@ impl Parameters {
         }
     }
 
-    /// How many there are.
-    #[cfg(test)]
-    fn count(&self) -> usize {
-        self.count
-    }
-
     /// How many bytes they make.
     pub fn size(&self) -> usize {
         head(self.count) + self.bytes.len() - head(self.room)
@@ -334,7 +328,7 @@ mod tests {
             parameters.int(1);
         }
         parameters.rewind(mark);
-        assert_eq!(parameters.count(), 5);
+        assert_eq!(parameters.count, 5);
         parameters.text("5");
         assert_eq!(
             finished(parameters),

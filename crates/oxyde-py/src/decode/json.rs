@@ -38,6 +38,7 @@ pub fn mysql<'py>(
     let document = match value {
         mysql::Value::Json(bytes) | mysql::Value::Text(bytes) => text::new(py, bytes),
         mysql::Value::Int(number) => text::new(py, number.to_string().as_bytes()),
+        mysql::Value::Big(number) => text::new(py, number.to_string().as_bytes()),
         other => return Err(decoder.refuse(other, "a JSON document")),
     };
     document.ok_or_else(|| decoder.refuse(value, "valid UTF-8 text"))

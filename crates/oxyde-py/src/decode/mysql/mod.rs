@@ -9,9 +9,10 @@ mod parse;
 mod quick;
 mod rows;
 #[cfg(test)]
-pub mod tests;
+mod tests;
 mod value;
 
+use oxyde_exec::mysql::rows::Rows;
 use oxyde_exec::query::{Column, Malformed, RawRows};
 use oxyde_sql::SqlType;
 use pyo3::prelude::*;
@@ -21,7 +22,6 @@ use super::{Decoded, Unreadable};
 use crate::loader::{Decoders, Loader};
 use kind::{Form, Width};
 pub use parse::stamp;
-use rows::Packets;
 pub use value::Value;
 
 /// The digits after the point of a DECIMAL that has as many as the server can have: those of a bare one of ours.
@@ -91,7 +91,7 @@ impl Decode for Decoder {
     }
 
     fn rows<'a>(rows: RawRows<'a>) -> impl Iterator<Item = Result<Self::Row<'a>, Malformed>> {
-        Packets { bytes: rows.bytes }
+        Rows::of(rows)
     }
 
     fn split<'a>(

@@ -1,41 +1,9 @@
-//! Packets of rows → their fields, without looking into any value.
+//! Rows → their fields, without looking into any value.
 
 use oxyde_exec::query::Malformed;
 
 use super::Decoder;
 use super::kind::Width;
-
-/// The length that says: the rest is one row that was too long for one packet.
-const JOINED: usize = 0xff_ffff;
-
-/// Rows one behind the other, each with its packet's header in front. Ends after the first error.
-#[derive(Clone, Debug)]
-pub struct Packets<'a> {
-    pub bytes: &'a [u8],
-}
-
-impl<'a> Iterator for Packets<'a> {
-    type Item = Result<&'a [u8], Malformed>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.bytes.is_empty() {
-            return None;
-        }
-        let Some(([a, b, c, _], rest)) = self.bytes.split_first_chunk::<4>() else {
-            self.bytes = &[];
-            return Some(Err(Malformed("a row without the head of its packet")));
-        };
-        let length = usize::from(*a) | usize::from(*b) << 8 | usize::from(*c) << 16;
-        let length = if length == JOINED { rest.len() } else { length };
-        let Some((row, rest)) = rest.split_at_checked(length) else {
-            self.bytes = &[];
-            return Some(Err(Malformed("a row beyond the end of its packet")));
-        };
-        self.bytes = rest;
-        Some(Ok(row))
-    }
-}
 
 const SHORT: Malformed = Malformed("a field beyond the end of its row");
 

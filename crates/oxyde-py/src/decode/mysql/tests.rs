@@ -305,19 +305,3 @@ fn only_zeros_that_the_column_has_added_are_trimmed() {
         assert_eq!(decoder.digits(text), expected);
     }
 }
-pub fn zoo() -> Vec<(Described, Option<Vec<u8>>, bool)> {
-    let mut out = Vec::new();
-    for (columns, row, binary) in [
-        (ZOO, joined(BINARY), true),
-        (ZOO, joined(TEXT), false),
-        (MARIADB, bytes(MARIADB_BINARY), true),
-    ] {
-        let decoders = decoders(columns, binary);
-        let mut fields = vec![None; decoders.len()];
-        Decoder::split(&row, &decoders, &mut fields).unwrap();
-        for (c, f) in columns.iter().zip(&fields) {
-            out.push((*c, f.map(<[u8]>::to_vec), binary));
-        }
-    }
-    out
-}
