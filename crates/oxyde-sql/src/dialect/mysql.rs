@@ -132,11 +132,7 @@ impl Spelling for Mysql {
 
     fn matches(&self, op: MatchOp, text: Typed, needle: &mut dyn Needle) -> Result<Sea> {
         let fold = |s: Sea| {
-            if op.ignores_case() {
-                self.lower_case(s)
-            } else {
-                s
-            }
+            if op.ignores_case() { self.folded(s) } else { s }
         };
         let like = |text, pattern| binary(fold(text), BinOper::Like, fold(pattern));
         let text = text.sql;

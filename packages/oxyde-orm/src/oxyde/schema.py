@@ -261,19 +261,26 @@ class _Table:
 
 
 def unique_keys(info: ModelInfo) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The unique keys that a model declares beside its primary key: a name, and its fields (none: expressions)."""
+    """The unique keys of all rows beside the primary key: the name in the database, and the fields (none: expressions).
+
+    A key on a single column that says so itself is called like the column on MySQL and MariaDB, which ask for this.
+    """
     options = table_options(info.cls)
-    alone = [column for column in info.columns if column.options.unique and not column.primary_key]
+    alone = [column for column in info.columns if column.options.unique and info.pk != (column,)]
     found: list[tuple[str, tuple[str, ...]]] = [(column.column, (column.name,)) for column in alone]
-    items: list[Any] = [Unique(group) for group in options.unique_together]
-    items += [item for item in options.constraints if isinstance(item, Unique)]
-    items += [index for index in options.indexes if index.unique]
-    for item in items:
+    items: list[tuple[Any, str]] = [(Unique(group), "key") for group in options.unique_together]
+    items += [(item, "key") for item in options.constraints if isinstance(item, Unique)]
+    items += [(index, "idx") for index in options.indexes if index.unique]
+    by_column = {column.column: column for column in info.columns}
+    for item, suffix in items:
+        if item.where is not None:
+            continue
         names = [_field_name(field) for field in item.fields]
-        columns = [info.by_name.get(name) for name in names if name is not None]
-        fields = tuple(column.name for column in columns if column is not None)
-        whole = len(fields) == len(names) and item.where is None
-        found.append((item.name or "_".join(fields or (info.table,)), fields if whole else ()))
+        columns = [info.by_name.get(name) or by_column.get(name) for name in names if name is not None]
+        known = [column for column in columns if column is not None]
+        fields = tuple(column.name for column in known) if len(known) == len(names) else ()
+        default = "_".join([info.table, *(column.column for column in known), suffix])
+        found.append((shorten(item.name or default), fields))
     return tuple(found)
 
 
