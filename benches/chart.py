@@ -20,6 +20,8 @@ COLOURS = {
     "asyncpg-tuned": "#7b8794",
     "asyncpg-queue": "#5f6b7a",
     "psycopg": "#4c8bb5",
+    "asyncmy": "#9aa5b1",
+    "aiomysql": "#4c8bb5",
 }
 WIDTH, LABEL, BAR, GAP, FONT = 860, 190, 15, 22, "font-family='system-ui, sans-serif' font-size='12' fill='#8a8f98'"
 ROOM = 430  # the longest bar

@@ -9,7 +9,7 @@ No clock runs inside the engine. The phases are differences between measurements
   making instances shows.
 
 What stands beside them for comparison is measured on the same table: an empty trip to the engine and back, and the same
-SQL without Oxyde. On SQLite that is the standard library's sqlite3 (which makes tuples); on PostgreSQL the bytes of the
+SQL without Oxyde. On SQLite that is the standard library's sqlite3 (which makes tuples); on a server the bytes of the
 statement and of its answer, on a blocking socket (server and kernel) and through a protocol of the loop (wire.py).
 """
 
@@ -130,7 +130,7 @@ class Profile:
         engine.ready = False
         await worker.reset()
         times = self.row.per_operation if self.row.operation == "concurrent" else 1
-        there = "through the event loop" if self.database.name == "postgres" else "through an engine thread"
+        there = "through an engine thread" if self.database.name == "sqlite" else "through the event loop"
         way = there if engine.waits else "inline, on the calling thread"
         self.note(0, f"whole ({way})", whole)
         self.note(1, "Python: query, shape, values, coroutine", python)
@@ -183,9 +183,9 @@ class Profile:
             self.note(0, f"compare: the same SQL in sqlite3, as tuples{each}", elapsed)
             connection.close()
             return
-        from wire import Wire
+        import wire as wires
 
-        wire = Wire(self.beside, sql, values)
+        wire = {"postgres": wires.Postgres, "mysql": wires.Mysql}[self.database.name](self.beside, sql, values)
         self.note(0, f"compare: its bytes on a blocking socket: server and kernel{each}", await median(wire.blocking))
         await wire.start()
         self.note(0, f"compare: its bytes through a bare protocol of the loop{each}", await median(wire.asynchronous))

@@ -2,6 +2,7 @@
 
     nox -s bench                          every row on SQLite, asyncio, pinned to one processor and free
     nox -s bench -- --url postgres://…    on PostgreSQL (`--database postgres`: the server of OXYDE_TEST_POSTGRES_URL)
+    nox -s bench -- --url mysql://…       on MySQL or MariaDB (`--database mysql`: that of OXYDE_TEST_MYSQL_URL)
     nox -s bench -- --quick               shorter rounds, in a few minutes
     nox -s bench -- --row pk --row rows   some rows
     nox -s bench -- --loop uvloop         on uvloop
@@ -35,7 +36,7 @@ from typing import Any
 import chart
 import report
 from contenders import OF, TITLES, make
-from databases import Database, database
+from databases import SERVERS, Database, database, family
 from rows import ROWS, Row
 
 HERE = Path(__file__).resolve().parent
@@ -175,7 +176,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("what", nargs="*", help="nothing, or `profile ROW`")
     parser.add_argument("--database", choices=list(OF), help="sqlite, or what --url names")
-    parser.add_argument("--url", help="a PostgreSQL server in which databases can be made (OXYDE_TEST_POSTGRES_URL)")
+    parser.add_argument(
+        "--url", help="a server in which databases can be made (or OXYDE_TEST_POSTGRES_URL, …_MYSQL_URL)"
+    )
     parser.add_argument("--quick", action="store_true", help="short rounds")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--row", action="append", choices=list(ROWS), help="only this row (may be repeated)")
@@ -186,10 +189,14 @@ def main() -> None:
     options = parser.parse_args()
     if options.rounds < 7:
         parser.error("seven rounds are the least that the median is worth something for")
-    options.database = options.database or ("postgres" if options.url else "sqlite")
-    options.url = options.url or os.environ.get("OXYDE_TEST_POSTGRES_URL")
-    if options.database == "postgres" and not options.url:
-        parser.error("name a server with --url postgres://… or OXYDE_TEST_POSTGRES_URL")
+    options.database = options.database or family(options.url or "")
+    if options.database in SERVERS:
+        variable = f"OXYDE_TEST_{options.database.upper()}_URL"
+        options.url = options.url or os.environ.get(variable)
+        if not options.url or family(options.url) != options.database:
+            parser.error(f"name a server with --url {options.database}://… or {variable}")
+    elif options.database not in OF:
+        parser.error(f"--url names a server of {' or '.join(SERVERS)}")
     with tempfile.TemporaryDirectory(prefix="oxyde-bench-") as folder:
         place = database(options, Path(folder))
         try:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import contenders
+from databases import family
 from people import COUNT, TABLE, WRITTEN, people
 from pydantic import BaseModel
 from rows import ROWS
@@ -155,6 +156,9 @@ class Worker:
         versions = self.contender.versions()
         if self.database == "postgres":
             versions["PostgreSQL"] = str(await self.contender.value("SHOW server_version")).split()[0]
+        elif self.database == "mysql":
+            version = str(await self.contender.value("SELECT version()"))
+            versions["MariaDB" if "MariaDB" in version else "MySQL"] = version.split("-")[0]
         elif "SQLite" not in versions:
             versions["SQLite"] = await self.contender.value("SELECT sqlite_version()")
         return versions
@@ -192,8 +196,7 @@ async def serve(arguments: argparse.Namespace) -> None:
         await contender.close()
         return
     await contender.open(arguments.place, json.loads(arguments.settings), arguments.row)
-    database = "postgres" if arguments.place.startswith("postgres") else "sqlite"
-    worker = Worker(contender, database, arguments.row, arguments.shape)
+    worker = Worker(contender, family(arguments.place), arguments.row, arguments.shape)
     verbs = {
         "about": worker.about,
         "settings": worker.settings,

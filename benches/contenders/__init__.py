@@ -6,7 +6,7 @@ What a contender cannot do it declares in `cannot`, with the reason; nothing is 
 
 Fairness: every contender uses the fastest form that its documentation offers and a careful person would write, with the
 same settings; statements are autocommitted except where a row is one transaction. On SQLite a contender keeps one
-connection open, on PostgreSQL a pool of ten, except "asyncpg, tuned", which is whatever is fastest for the row.
+connection open, on a server a pool of ten, except "asyncpg, tuned", which is whatever is fastest for the row.
 """
 
 from importlib import import_module
@@ -21,6 +21,8 @@ NAMES = {
     "asyncpg-tuned": ("contenders.asyncpg_tuned", "Tuned"),
     "asyncpg-queue": ("contenders.asyncpg_tuned", "Queue"),
     "psycopg": ("contenders.psycopg_driver", "Pool"),
+    "asyncmy": ("contenders.mysql_drivers", "Asyncmy"),
+    "aiomysql": ("contenders.mysql_drivers", "Aiomysql"),
 }
 TITLES = {
     "oxyde": "Oxyde",
@@ -31,10 +33,13 @@ TITLES = {
     "asyncpg-tuned": "asyncpg, tuned",
     "asyncpg-queue": "asyncpg, queue",
     "psycopg": "psycopg, pool",
+    "asyncmy": "asyncmy, pool",
+    "aiomysql": "aiomysql, pool",
 }
 OF = {
     "sqlite": ("oxyde", "aiosqlite-cursor", "aiosqlite-fetchall", "sqlite3"),
     "postgres": ("oxyde", "asyncpg-pool", "asyncpg-tuned", "asyncpg-queue", "psycopg"),
+    "mysql": ("oxyde", "asyncmy", "aiomysql"),
 }
 
 

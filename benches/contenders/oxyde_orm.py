@@ -36,7 +36,7 @@ class Oxyde:
     cannot: ClassVar[dict[str, str]] = {}
 
     async def open(self, place: str, settings: dict[str, Any], row: str) -> None:
-        if place.startswith("postgres"):  # a pool of the size that the others have
+        if "://" in place:  # a pool of the size that the others have
             url, options = place, PoolSettings(min_connections=10, max_connections=10)
         else:
             url = f"sqlite:///{place}"

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Protocol
 
+from .mysql import Mysql
 from .postgres import Postgres
 from .sqlite import Sqlite
 
@@ -29,8 +30,18 @@ class Database(Protocol):
     def close(self) -> None: ...
 
 
+SERVERS = {"postgres": Postgres, "mysql": Mysql}
+SCHEMES = {"postgresql": "postgres", "mariadb": "mysql"}
+
+
+def family(place: str) -> str:
+    """Whose database a URL or a file is."""
+    scheme, separator, _ = place.partition("://")
+    return SCHEMES.get(scheme, scheme) if separator else "sqlite"
+
+
 def database(options: argparse.Namespace, folder: Path) -> Database:
-    return Postgres(options.url) if options.database == "postgres" else Sqlite(folder)
+    return SERVERS[options.database](options.url) if options.database in SERVERS else Sqlite(folder)
 
 
-__all__ = ["Database", "Postgres", "Sqlite", "database"]
+__all__ = ["SERVERS", "Database", "Mysql", "Postgres", "Sqlite", "database", "family"]

@@ -197,7 +197,7 @@ async def test_many_parameters(database: AsyncDatabase) -> None:
         (["\0"], "NUL"),
         ([2**64], "64 bits"),
         ({1, 2}, "JSON"),
-        (object(), "got object"),
+        pytest.param(object(), "got object", id="object"),
         (1j, "got complex"),
     ],
     ids=str,

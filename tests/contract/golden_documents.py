@@ -61,6 +61,8 @@ TABLE: tuple[Any, ...] = (
         ("address", "address", "text", True, False, False, False, "inet", None),
         ("total", "total", "big_integer", True, False, False, True, None, None),
     ),
+    # The unique keys beside the primary key: name and fields.
+    (("documents_title_key", ("title",)),),
 )
 TYPES: dict[str, TypeTag] = {field: tag for field, _, tag, *_ in TABLE[3]}
 

@@ -56,17 +56,22 @@ def version() -> tuple[int, ...]:
     return tuple(map(int, observer("default").version.partition("-")[0].split(".")))
 
 
+def processes() -> str:
+    """Where the server lists its sessions. MySQL's older list holds no statement with letters beyond the basic plane."""
+    return "information_schema.processlist" if mariadb() else "performance_schema.processlist"
+
+
 def sessions(name: str) -> list[tuple[str | None, ...]]:
     """The sessions that others have in a database: thread, what it does, statement."""
     return observer(name).query(
-        "SELECT id, command, info FROM information_schema.processlist WHERE db = database() AND id <> connection_id()"
+        f"SELECT id, command, info FROM {processes()} WHERE db = database() AND id <> connection_id()"
     )
 
 
 def busy(name: str) -> list[tuple[str | None, ...]]:
     """Those of them that have a transaction open or are at work."""
     return observer(name).query(
-        "SELECT id, command, info, trx_state FROM information_schema.processlist "
+        f"SELECT id, command, info, trx_state FROM {processes()} "
         "LEFT JOIN information_schema.innodb_trx ON trx_mysql_thread_id = id "
         "WHERE db = database() AND id <> connection_id() AND (command <> 'Sleep' OR trx_id IS NOT NULL)"
     )

@@ -24,8 +24,8 @@ use oxyde_exec::query::{
 };
 use oxyde_exec::wire::session::Password;
 use oxyde_exec::{
-    Begin, BeginMode, CancelFlag, CellRef, Code, Database, ErrorKind, ExecError, Isolation, Job,
-    Lease, Outcome, TxStatus, Work, mysql,
+    Begin, BeginMode, CancelFlag, CellRef, Code, Database, Effect, ErrorKind, ExecError, Isolation,
+    Job, Lease, Outcome, TxStatus, Work, mysql,
 };
 use polling::{LOOP, Place, Polling};
 
@@ -48,6 +48,7 @@ fn server() -> (Place, String) {
         },
         password: (!password.is_empty()).then(|| Password::new(password)),
         greets: true,
+        cancels: None,
     };
     (place, user.to_owned())
 }
@@ -87,7 +88,15 @@ impl Drop for Home {
 }
 
 fn open(change: impl Fn(&mut MysqlConfig)) -> (Arc<Database>, Arc<Polling>) {
-    let (place, user) = server();
+    open_at(|_| (), change)
+}
+
+fn open_at(
+    move_to: impl Fn(&mut Place),
+    change: impl Fn(&mut MysqlConfig),
+) -> (Arc<Database>, Arc<Polling>) {
+    let (mut place, user) = server();
+    move_to(&mut place);
     let mut config = MysqlConfig {
         name: "test".to_owned(),
         user,
@@ -120,7 +129,9 @@ fn open(change: impl Fn(&mut MysqlConfig)) -> (Arc<Database>, Arc<Polling>) {
 
 /// The rows of a result, without their headers, and what they are.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<(Vec<Column>, Vec<Vec<u8>>)>>);
+struct Kept(Arc<Mutex<Answer>>);
+
+type Answer = (Vec<Column>, Vec<Vec<u8>>);
 
 impl RowReader for Kept {
     fn columns(&mut self, columns: &Arc<[Column]>) {
@@ -569,7 +580,7 @@ fn a_guarded_statement_is_stopped_like_others() {
         &db,
         &[
             "CREATE TABLE t (a int)",
-            "CREATE PROCEDURE slow() BEGIN INSERT INTO t VALUES (2); DO SLEEP(20); END",
+            "CREATE PROCEDURE slow() BEGIN INSERT INTO t VALUES (2); WHILE 1 DO DO 1; END WHILE; END",
         ],
     );
     let lease = begin(&db);
@@ -727,7 +738,7 @@ fn connections_killed_at_work() {
     let lost = write(&victim, "UPDATE t SET b = 2").unwrap_err();
     killer.join().unwrap();
     if lost.kind == ErrorKind::ConnectionLost {
-        assert_eq!(lost.outcome, oxyde_exec::Effect::Unknown);
+        assert_eq!(lost.outcome, Effect::Unknown);
     } else {
         assert_eq!(code(&lost), 1317, "{lost:?}");
     }
@@ -880,7 +891,7 @@ fn session_state_is_not_inherited() {
     assert_eq!(one(&db, "SELECT @@time_zone"), "+00:00");
     assert_eq!(one(&db, "SELECT COALESCE(@mine, 'none')"), "none");
     assert_eq!(one(&db, "SELECT DATABASE()"), home.name);
-    assert_eq!(one(&db, "SELECT CONCAT(@@autocommit, '')"), "1");
+    assert_eq!(one(&db, "SELECT CONCAT(@@autocommit + 0, '')"), "1");
     assert_eq!(
         one(&db, "SELECT CONCAT(IS_FREE_LOCK('oxyde_engine'), '')"),
         "1"
@@ -1004,6 +1015,60 @@ fn many_rows_arrive_in_order() {
     assert_eq!(kept.count(), 100_000);
     for (number, row) in kept.texts().iter().enumerate() {
         assert_eq!(row[0].as_deref(), Some(format!("{number:05}").as_str()));
+    }
+    close(&db);
+}
+
+#[test]
+#[ignore = "needs a server: nox -s tests-mysql"]
+fn roles_are_not_inherited() {
+    let home = Home::new("roles");
+    let db = home.one();
+    let role = format!("oxyde_role_{}", std::process::id());
+    script(&home.outside, &[&format!("CREATE ROLE {role}")]);
+    let user = one(&db, "SELECT CURRENT_USER()").replace('@', "'@'");
+    let grant = format!("GRANT {role} TO '{user}'");
+    let _ = write(&db, &grant);
+    let before = one(&db, "SELECT COALESCE(CURRENT_ROLE(), 'none')");
+    write(&db, &format!("SET ROLE {role}")).unwrap();
+    let after = one(&db, "SELECT COALESCE(CURRENT_ROLE(), 'none')");
+    script(&home.outside, &[&format!("DROP ROLE {role}")]);
+    assert_eq!(after, before);
+    close(&db);
+}
+
+#[test]
+#[ignore = "needs a server: nox -s tests-mysql"]
+fn what_cannot_be_stopped_costs_its_connection() {
+    let home = Home::new("unstoppable");
+    script(&home.one(), &["CREATE TABLE t (a int)"]);
+    let nowhere = |place: &mut Place| place.cancels = Some("127.0.0.1:1".to_owned());
+    let (db, _) = open_at(nowhere, |config| {
+        config.database = Some(home.name.clone());
+        config.pool.max_connections = 1;
+        config.drain_budget = Duration::from_millis(500);
+    });
+    let thread_id = one(&db, "SELECT CONNECTION_ID()");
+    // In time after all: nothing was sent that could hit anybody.
+    for (seconds, goes_on) in [("0.2", true), ("3", false)] {
+        let sql = format!("INSERT INTO t SELECT SLEEP({seconds})");
+        let (work, _) = raw(&sql, &[]);
+        let deadline = Some(Instant::now() + Duration::from_millis(50));
+        let job = Job::with_cancel(work, Arc::new(CancelFlag::new()), deadline);
+        let started = Instant::now();
+        let result = wait(|sink| db.run_on(LOOP, job, None, sink)).0;
+        assert!(started.elapsed() < Duration::from_secs(2));
+        if goes_on {
+            assert_eq!(result.unwrap().affected, 1);
+        } else {
+            let error = result.unwrap_err();
+            assert_eq!(
+                (error.kind, error.outcome),
+                (ErrorKind::QueryTimeout, Effect::Unknown)
+            );
+        }
+        let now = one(&db, "SELECT CONNECTION_ID()");
+        assert_eq!(now == thread_id, goes_on);
     }
     close(&db);
 }

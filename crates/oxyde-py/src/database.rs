@@ -9,12 +9,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use oxyde_exec::postgres::taint;
 use oxyde_exec::query::{Encoded, Params, Query};
 use oxyde_exec::{
     Begin, BeginMode, CancelFlag, Cells, Inline, Isolation, Job, LoopId, Outcome, Returning, Sink,
     Work,
 };
+use oxyde_exec::{mysql, postgres};
 use oxyde_sql::{BulkForm, Dialect, StatementKind};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -235,7 +235,18 @@ impl Database {
         call: Call<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
         let py = call.py;
-        if taint::is_empty(sql) {
+        let postgres = self.asked == Dialect::Postgres;
+        let is_empty = if postgres {
+            postgres::taint::is_empty
+        } else {
+            mysql::taint::is_empty
+        };
+        let taints = if postgres {
+            postgres::taint::taints
+        } else {
+            mysql::taint::taints
+        };
+        if is_empty(sql) {
             return Err(errors::programming(py, "the text contains no statement"));
         }
         let statement = self.texts.get(sql);
@@ -246,7 +257,7 @@ impl Database {
             collected.encoder(self.server_or_oldest().dialect, params.to_tuple()?.unbind());
         let sql = Arc::clone(&statement.sql);
         let work = Work::Query(Box::new(Query {
-            taints: taint::taints(&sql),
+            taints: taints(&sql),
             statement,
             params: Params::AfterDescribe(encoder),
             rows: Some(reader),
@@ -508,6 +519,10 @@ impl Database {
             uniform: uniform.as_ref(),
         };
         let timeout = timeout.map(config::seconds).transpose()?;
+        if statement.many.is_some() {
+            // They were offered to `prepare_parts` before.
+            return Ok(py.None());
+        }
         if let Some(wire) = &statement.wire {
             let Some(params) = given.encode_arrays(wire)? else {
                 return Ok(py.None());

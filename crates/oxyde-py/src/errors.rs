@@ -9,6 +9,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyModule};
 
+use crate::blame;
+
 fn module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     MODULE
@@ -42,8 +44,9 @@ pub fn from_exec(py: Python<'_>, error: &ExecError, query: Option<&str>) -> PyEr
             Some(Code::Text(text)) => kwargs.set_item("code", text)?,
             None => {}
         }
-        kwargs.set_item("table", error.table.as_deref())?;
-        kwargs.set_item("column", error.column.as_deref())?;
+        let (table, column) = blame::place(error, query);
+        kwargs.set_item("table", table)?;
+        kwargs.set_item("column", column)?;
         kwargs.set_item("constraint", error.constraint.as_deref())?;
         kwargs.set_item("detail", error.detail.as_deref())?;
         kwargs.set_item("hint", error.hint.as_deref())?;

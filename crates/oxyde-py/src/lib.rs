@@ -6,6 +6,7 @@
 //! `oxyde_core._core` is this crate's module; everything in it is private to the sibling packages.
 
 mod bind;
+mod blame;
 mod bulk;
 mod cache;
 mod calendar;

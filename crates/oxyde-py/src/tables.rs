@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use oxyde_sql::ir::{Column, Table};
+use oxyde_sql::ir::{Column, Table, UniqueKey};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -21,13 +21,34 @@ pub fn get(id: u64) -> Option<Arc<Table>> {
         .and_then(|tables| tables.get(&id).cloned())
 }
 
+/// The only column of a key of a registered table, by the names that the server has for both.
+pub fn column_of_key(table: &str, key: &str) -> Option<String> {
+    let tables = lock(&TABLES);
+    let table = tables
+        .as_ref()?
+        .values()
+        .find(|known| known.name == table)?;
+    let name = |field: &String| table.column(field).map(|column| column.name.clone());
+    if key == "PRIMARY" {
+        let mut columns = table.primary_key();
+        let first = columns.next()?;
+        return columns.next().is_none().then(|| first.name.clone());
+    }
+    let unique = table.uniques.iter().find(|unique| unique.name == key)?;
+    match unique.fields.as_slice() {
+        [field] => name(field),
+        _ => None,
+    }
+}
+
 #[pyfunction]
-#[pyo3(signature = (model_id, name, schema, columns))]
+#[pyo3(signature = (model_id, name, schema, columns, uniques=Vec::new()))]
 pub fn register_table(
     model_id: u64,
     name: String,
     schema: Option<String>,
     columns: &Bound<'_, PyTuple>,
+    uniques: Vec<(String, Vec<String>)>,
 ) -> PyResult<()> {
     type Row<'py> = (
         String,
@@ -57,7 +78,11 @@ pub fn register_table(
             generated,
         });
     }
-    let table = Arc::new(Table::new(name, schema, list));
+    let uniques = uniques
+        .into_iter()
+        .map(|(name, fields)| UniqueKey { name, fields })
+        .collect();
+    let table = Arc::new(Table::new(name, schema, list).with_uniques(uniques));
     lock(&TABLES)
         .get_or_insert_with(HashMap::new)
         .insert(model_id, table);

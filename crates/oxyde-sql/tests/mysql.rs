@@ -151,7 +151,8 @@ impl Place {
             name,
         };
         let own = [sample(), other(), keyed()];
-        for doc in [schema(server.dialect), described(&own, true)] {
+        let own = described(&own, server.dialect, true);
+        for doc in [schema(server.dialect), own] {
             for sql in create_statements(&doc, server).unwrap() {
                 place
                     .run(&sql)
@@ -295,6 +296,9 @@ fn every_case_is_prepared_with_as_many_parameters_as_slots() {
         "arithmetic / decimal pow",
         "verbatim / update",
         "array / overlap of networks",
+        "conflict / by the key, which is given",
+        "conflict / by another key than the given one",
+        "conflict / ignored, the new rows returned",
     ];
     if !place.mariadb() {
         expected.extend([
@@ -1979,6 +1983,11 @@ fn keys_hold_what_the_server_can_compare() {
             json!([id, {"name": "s", "column_type": "text", "db_type": "MEDIUMTEXT"}]),
             index(json!(["s"]), false),
             "s:255",
+        ),
+        (
+            json!([id, text()]),
+            json!({"indexes": [{"fields": ["body"], "name": "i", "method": "fulltext"}]}),
+            "body:",
         ),
         // A numbered column that no other key begins with.
         (

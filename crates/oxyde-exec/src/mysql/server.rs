@@ -33,7 +33,7 @@ const PLACE: &str = concat!("SELECT ", place!());
 const QUESTIONS: &str = concat!(
     "SELECT ",
     place!(),
-    ", CONNECTION_ID(), @@global.read_only, @@global.innodb_read_only"
+    ", CONNECTION_ID(), @@global.read_only, @@global.innodb_read_only, CURRENT_ROLE()"
 );
 
 /// Interrupted: by KILL QUERY, by a limit of the server's; a sort that was interrupted.
@@ -87,7 +87,7 @@ impl Server for Mysql {
         let text = |index: usize| answers.get(index).and_then(Option::as_deref);
         let yes = |index: usize| !matches!(text(index), None | Some("0" | "OFF"));
         let thread: Option<i64> = text(1).and_then(|number| number.parse().ok());
-        let words = text(5).unwrap_or_default().split_whitespace();
+        let words = text(6).unwrap_or_default().split_whitespace();
         let names: Vec<String> = words.map(str::to_owned).collect();
         let limit = names
             .iter()
@@ -96,7 +96,7 @@ impl Server for Mysql {
             session.set_max_packet(limit);
         }
         let is_mariadb = names.iter().any(|name| name == "mariadb");
-        let number = text(4).unwrap_or_default();
+        let number = text(5).unwrap_or_default();
         let read_only = yes(2) || yes(3);
         Ok(Verdict {
             attributes: Attributes {
@@ -115,6 +115,7 @@ impl Server for Mysql {
                 pooled: thread.is_some() && thread != session.process(),
                 is_mariadb,
                 place: text(0).map(str::to_owned),
+                roles: text(4).map(str::to_owned),
             },
         })
     }
@@ -178,7 +179,7 @@ impl Server for Mysql {
         }
     }
 
-    /// The command leaves the current database as it is.
+    /// The command leaves the current database and the roles as they are.
     fn reset(&self, peer: &Peer) -> Result<Plan, ExecError> {
         let Some(database) = &self.config.database else {
             return Err(ExecError::new(
@@ -186,9 +187,18 @@ impl Server for Mysql {
                 "without a database of its own a session cannot be put back",
             ));
         };
-        let home = format!("USE `{}`", database.replace('`', "``"));
+        let roles = match peer.roles.as_deref() {
+            None | Some("NONE") => "NONE".to_owned(),
+            // MySQL names them as SET ROLE wants them, MariaDB has only one.
+            Some(roles) if !peer.is_mariadb => roles.to_owned(),
+            Some(role) => quoted(role),
+        };
+        let home = [
+            format!("SET ROLE {roles}"),
+            format!("USE {}", quoted(database)),
+        ];
         let settings = self.config.settings(peer.is_mariadb);
-        let texts = [home].into_iter().chain(settings).map(Plain::Text);
+        let texts = home.into_iter().chain(settings).map(Plain::Text);
         Ok(Plan {
             requests: [Plain::Reset].into_iter().chain(texts).collect(),
             at_once: true,
@@ -228,6 +238,10 @@ impl Server for Mysql {
 
 fn text(sql: &str) -> Plain {
     Plain::Text(sql.to_owned())
+}
+
+fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
 }
 
 /// The numbers that a version starts with.

@@ -47,7 +47,6 @@ pub(super) fn may_begin_anew(sql: &str) -> bool {
     let Some((word, rest)) = next_word(sql) else {
         return true;
     };
-    let is = |known: &&str| known.eq_ignore_ascii_case(word);
     if word.eq_ignore_ascii_case("ROLLBACK") {
         // A savepoint set now would be gone with what is rolled back.
         return !to_savepoint(rest);
@@ -57,7 +56,8 @@ pub(super) fn may_begin_anew(sql: &str) -> bool {
         let next = next_word(rest).map_or("", |(word, _)| word);
         return next.eq_ignore_ascii_case("STATEMENT");
     }
-    !(ROWS.iter().any(|known| is(known)) || CALM.iter().any(|known| is(known)))
+    let mut calm = ROWS.iter().chain(&CALM);
+    !calm.any(|known| known.eq_ignore_ascii_case(word))
 }
 
 const READS: [&str; 7] = [

@@ -115,6 +115,8 @@ pub struct Peer {
     pub is_mariadb: bool,
     /// See [`Server::place`].
     pub place: Option<String>,
+    /// The roles of a new session, as the server names them.
+    pub roles: Option<String>,
 }
 
 /// One request without parameters.

@@ -26,12 +26,14 @@ pub struct Place {
     pub password: Option<Password>,
     /// The server speaks first.
     pub greets: bool,
+    /// Where requests to cancel go, if that is somewhere else.
+    pub cancels: Option<String>,
 }
 
 impl Place {
     /// A connection and what the server has said.
-    fn dial(&self) -> std::io::Result<(TcpStream, Vec<u8>)> {
-        let mut stream = TcpStream::connect(&self.address)?;
+    fn dial(&self, address: &str) -> std::io::Result<(TcpStream, Vec<u8>)> {
+        let mut stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         let mut greeting = Vec::new();
         if self.greets {
@@ -195,16 +197,19 @@ impl Poller {
                     Ok(()) => theirs.ready(),
                     Err(error) => theirs.failed(error),
                 };
-                self.log_in(&link, Box::new(ended));
+                let address = self.place.address.clone();
+                self.log_in(&link, &address, Box::new(ended));
             }
             Task::Wake(link) => link.pump(),
             Task::Cancel(link, Cancel::Statement(sql)) => {
                 let helper = link.helper(LOOP, sql);
                 let sent = move |result: Result<(), ExecError>| link.cancel_sent(result.is_ok());
-                self.log_in(&helper, Box::new(sent));
+                let address = self.cancels();
+                self.log_in(&helper, &address, Box::new(sent));
             }
             Task::Cancel(link, Cancel::Packet(packet)) => {
-                let sent = self.place.dial().and_then(|(mut stream, _)| {
+                let address = self.cancels();
+                let sent = self.place.dial(&address).and_then(|(mut stream, _)| {
                     stream.write_all(&packet)?;
                     stream.read_to_end(&mut Vec::new())
                 });
@@ -214,8 +219,16 @@ impl Poller {
         }
     }
 
-    fn log_in(&mut self, link: &Arc<Link>, ended: Started) {
-        match self.place.dial() {
+    fn cancels(&self) -> String {
+        let place = &self.place;
+        place
+            .cancels
+            .clone()
+            .unwrap_or_else(|| place.address.clone())
+    }
+
+    fn log_in(&mut self, link: &Arc<Link>, address: &str, ended: Started) {
+        match self.place.dial(address) {
             Ok((stream, greeting)) => {
                 stream.set_nonblocking(true).unwrap();
                 let stream = Arc::new(Stream {

@@ -3,6 +3,7 @@
 
 pub mod exercise;
 pub mod scenarios;
+pub mod socket;
 
 use std::sync::Arc;
 

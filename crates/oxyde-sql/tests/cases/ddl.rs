@@ -91,6 +91,46 @@ pub fn documents() -> Vec<(&'static str, Value)> {
             ),
         ),
         (
+            "index on texts without a length",
+            doc(json!([with_long(
+                json!({"indexes": [{"fields": ["body", "id"]}, {"fields": ["data"]}, {"fields": ["line"]}]})
+            )])),
+        ),
+        (
+            "unique text without a length",
+            doc(json!([with_long(
+                json!({"uniques": [{"fields": ["body"]}]})
+            )])),
+        ),
+        (
+            "index on documents",
+            doc(json!([with_long(
+                json!({"indexes": [{"fields": ["doc"]}]})
+            )])),
+        ),
+        (
+            "text key without a length",
+            doc(
+                json!([{"name": "w", "fields": [{"name": "word", "column_type": "text", "primary_key": true}]}]),
+            ),
+        ),
+        (
+            "numbered but no key",
+            doc(json!([{"name": "k", "primary_key": ["a", "n"], "fields": [
+            {"name": "a", "column_type": "integer"},
+            {"name": "n", "column_type": "big_integer", "auto_increment": true}]}])),
+        ),
+        (
+            "member with a space at its end",
+            doc(
+                json!([{"name": "e", "fields": [{"name": "e", "column_type": ["enum", "padded", ["a", "b "]]}]}]),
+            ),
+        ),
+        (
+            "name beyond the basic plane",
+            doc(json!([{"name": "t", "fields": [{"name": "a😀", "column_type": "integer"}]}])),
+        ),
+        (
             "numbered part of a key",
             doc(
                 json!([{"name": "k", "primary_key": ["id", "part"], "fields": [
@@ -260,6 +300,17 @@ fn indexes() -> Value {
             {"fields": ["views"], "method": "btree", "name": "tree"},
         ],
     })
+}
+
+/// Columns of which an index may hold only a part.
+fn with_long(more: Value) -> Value {
+    let field = |name: &str, ty: Value| json!({"name": name, "column_type": ty, "nullable": true});
+    let mut table = json!({"name": "long", "fields": [
+        id(), field("body", json!("text")), field("data", json!("blob")), field("line", json!(["string", 800])),
+        field("doc", json!("json"))]});
+    let table_map = table.as_object_mut().unwrap();
+    table_map.extend(more.as_object().unwrap().clone());
+    table
 }
 
 fn with_index(index: Value) -> Value {

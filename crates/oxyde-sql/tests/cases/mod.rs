@@ -6,12 +6,13 @@
 
 mod ddl;
 mod expressions;
+mod keys;
 mod queries;
 mod verbatim;
 
 use std::sync::Arc;
 
-use oxyde_sql::ir::{self, Column, Query, Table};
+use oxyde_sql::ir::{self, Column, Query, Table, UniqueKey};
 use oxyde_sql::{CompileError, Dialect, Plan, SchemaDoc, SqlType, Target, Version, compile};
 use serde_json::{Value, json};
 
@@ -31,6 +32,7 @@ pub fn groups() -> Vec<Group> {
     let mut all = queries::groups();
     all.extend(expressions::groups());
     all.extend(verbatim::groups());
+    all.extend(keys::groups());
     all
 }
 
@@ -79,6 +81,7 @@ pub fn table(id: u64) -> Option<Arc<Table>> {
         3 => ("new", None),
         4 => ("log", Some("audit")),
         5 => ("host", None),
+        9 => ("account", None),
         _ => return None,
     };
     let column = |field: &str, ty: Value, flags: &str| Column {
@@ -86,7 +89,7 @@ pub fn table(id: u64) -> Option<Arc<Table>> {
         name: if field == "kind" { "user_kind" } else { field }.into(),
         ty: SqlType::from_json(&ty).unwrap(),
         db_type: declared(field).map(str::to_owned),
-        collation: None,
+        collation: (field == "email").then(|| "utf8mb4_general_ci".into()),
         nullable: flags.contains('n'),
         primary_key: flags.contains('p'),
         auto: flags.contains('a'),
@@ -137,16 +140,26 @@ pub fn table(id: u64) -> Option<Arc<Table>> {
             column("matrix", json!(["array", ["array", "integer"]]), "n"),
             column("keys", json!(["array", "uuid"]), "n"),
         ],
+        9 => vec![
+            column("id", json!("big_integer"), "pa"),
+            column("email", json!(["string", 50]), "n"),
+            column("alias", json!("text"), "n"),
+            column("balance", json!("integer"), "n"),
+        ],
         _ => vec![
             column("id", json!("big_integer"), "pa"),
             column("text", json!("text"), ""),
         ],
     };
-    Some(Arc::new(Table::new(
-        name,
-        schema.map(str::to_owned),
-        columns,
-    )))
+    let uniques = match id {
+        9 => vec![UniqueKey {
+            name: "account_email_key".into(),
+            fields: vec!["email".into()],
+        }],
+        _ => Vec::new(),
+    };
+    let table = Table::new(name, schema.map(str::to_owned), columns);
+    Some(Arc::new(table.with_uniques(uniques)))
 }
 
 /// The `db_type` of a field.
@@ -209,12 +222,14 @@ pub fn param(ty: impl Into<Value>) -> Value {
 
 /// The schema document of the cases' own tables. Only PostgreSQL has the types that some have in their own words.
 pub fn schema(dialect: Dialect) -> SchemaDoc {
-    let tables: Vec<Arc<Table>> = (1..=5).map(|id| table(id).unwrap()).collect();
-    described(&tables, dialect == Dialect::Postgres)
+    let ids = [1, 2, 3, 4, 5, 9];
+    let tables: Vec<Arc<Table>> = ids.iter().map(|id| table(*id).unwrap()).collect();
+    described(&tables, dialect, dialect == Dialect::Postgres)
 }
 
 /// A schema document of tables; `declared`: with the types in their own words.
-pub fn described(tables: &[Arc<Table>], declared: bool) -> SchemaDoc {
+pub fn described(tables: &[Arc<Table>], dialect: Dialect, declared: bool) -> SchemaDoc {
+    let collated = matches!(dialect, Dialect::Mysql | Dialect::MariaDb);
     let tables: Vec<Value> = tables
         .iter()
         .map(|table| {
@@ -224,7 +239,7 @@ pub fn described(tables: &[Arc<Table>], declared: bool) -> SchemaDoc {
                 .map(|c| {
                     json!({
                         "name": c.name, "field": c.field, "column_type": c.ty.to_json(),
-                        "db_type": c.db_type.as_ref().filter(|_| declared), "collation": c.collation,
+                        "db_type": c.db_type.as_ref().filter(|_| declared), "collation": c.collation.as_ref().filter(|_| collated),
                         "nullable": c.nullable, "primary_key": c.primary_key, "auto_increment": c.auto,
                         "generated": c.generated.then(|| json!({"expression": "length(name)"})),
                     })

@@ -36,7 +36,13 @@ IR_VERSION: Final[int]
 MARKER: Final[str]
 __version__: Final[str]
 
-def register_table(model_id: int, name: str, schema: str | None, columns: tuple[_ColumnSpec, ...]) -> None: ...
+def register_table(
+    model_id: int,
+    name: str,
+    schema: str | None,
+    columns: tuple[_ColumnSpec, ...],
+    uniques: tuple[tuple[str, tuple[str, ...]], ...] = (),
+) -> None: ...
 def forget_table(model_id: int) -> None: ...
 def compile_sql(
     shape: _Shape, params: tuple[Any, ...], dialect: str, version: _Version | None = None

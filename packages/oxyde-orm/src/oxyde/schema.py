@@ -260,6 +260,23 @@ class _Table:
         return found
 
 
+def unique_keys(info: ModelInfo) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The unique keys that a model declares beside its primary key: a name, and its fields (none: expressions)."""
+    options = table_options(info.cls)
+    alone = [column for column in info.columns if column.options.unique and not column.primary_key]
+    found: list[tuple[str, tuple[str, ...]]] = [(column.column, (column.name,)) for column in alone]
+    items: list[Any] = [Unique(group) for group in options.unique_together]
+    items += [item for item in options.constraints if isinstance(item, Unique)]
+    items += [index for index in options.indexes if index.unique]
+    for item in items:
+        names = [_field_name(field) for field in item.fields]
+        columns = [info.by_name.get(name) for name in names if name is not None]
+        fields = tuple(column.name for column in columns if column is not None)
+        whole = len(fields) == len(names) and item.where is None
+        found.append((item.name or "_".join(fields or (info.table,)), fields if whole else ()))
+    return tuple(found)
+
+
 def _field_name(item: Any) -> str | None:
     """The field that an index item names: a string, a class attribute or `F("…")`."""
     if isinstance(item, str):

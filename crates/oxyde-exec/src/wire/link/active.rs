@@ -206,6 +206,10 @@ impl Active {
         match self.cancel.reason() {
             Some(reason) if self.stopped => cancelled(reason),
             _ => {
+                // By somebody else: the caller is still there.
+                if self.stopped && error.kind == ErrorKind::Cancelled {
+                    error.kind = ErrorKind::Operational;
+                }
                 if error.is_stale_plan() {
                     error.retryable = true;
                 }
@@ -219,16 +223,21 @@ impl Active {
         self.cancel.unwatch();
         let Some(done) = self.done.take() else { return };
         let mut completion = Completion::lost(error.clone());
+        let may_be_applied = self.tx_before == TxStatus::Idle
+            && !self.is_pure_read()
+            && self.urgency == Urgency::None;
         if let Some(reason) = self.cancel.reason()
             && self.urgency == Urgency::None
         {
-            completion.result = Err(cancelled(reason));
+            let mut error = cancelled(reason);
+            if may_be_applied {
+                error.outcome = Effect::Unknown;
+            }
+            completion.result = Err(error);
         } else if self.may_run_elsewhere() {
             completion.unsent = self.into_job().map(Box::new);
         } else if let Err(error) = &mut completion.result
-            && self.tx_before == TxStatus::Idle
-            && !self.is_pure_read()
-            && self.urgency == Urgency::None
+            && may_be_applied
         {
             error.kind = ErrorKind::ConnectionLost;
             error.outcome = Effect::Unknown;

@@ -6,6 +6,7 @@
 //! whom a late request hits: the connection is closed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::engine::{Completion, TxStatus};
@@ -22,6 +23,10 @@ pub(super) struct Cancelling {
     /// statement did, and a pooler drops what it cannot place yet.
     pub again: Option<Instant>,
     pub progress: Progress,
+    /// Whether the server was told by the login that was meant for that; without one a request is told as it is made.
+    pub errand: Option<Arc<AtomicBool>>,
+    /// Of some request nobody knows whether it was taken note of.
+    doubtful: bool,
     /// The job that was cancelled, when the server is done with it.
     pub held: Option<(Active, TxStatus)>,
 }
@@ -29,7 +34,7 @@ pub(super) struct Cancelling {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     Sent,
-    /// The server has taken note.
+    /// The server has taken note, or was told nothing.
     Noted,
     /// Nobody knows whether the server will act on it.
     Doubtful,
@@ -95,6 +100,8 @@ impl Link {
                 deadline,
                 again: None,
                 progress: Progress::Sent,
+                errand: None,
+                doubtful: false,
                 held: None,
             });
             (request, deadline)
@@ -133,10 +140,15 @@ impl Link {
                 return;
             };
             if cancelling.progress == Progress::Sent {
-                cancelling.progress = if ok && !pooled {
-                    Progress::Noted
-                } else {
+                let told = cancelling
+                    .errand
+                    .take()
+                    .is_none_or(|errand| errand.load(Ordering::Acquire));
+                cancelling.doubtful |= pooled || (told && !ok);
+                cancelling.progress = if cancelling.doubtful {
                     Progress::Doubtful
+                } else {
+                    Progress::Noted
                 };
                 if cancelling.held.is_none() {
                     cancelling.again = Some(Instant::now() + AGAIN);

@@ -19,6 +19,7 @@ mod startup;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
@@ -137,8 +138,15 @@ impl Link {
             ..self.id
         };
         let helper = Self::new(id, loop_id, Arc::clone(&self.shared), Box::new(drop));
-        let place = self.lock().peer.place.clone();
-        helper.lock().errand = Some(Errand { sql, place });
+        let sent = Arc::new(AtomicBool::new(false));
+        let place = {
+            let mut inner = self.lock();
+            if let Some(cancelling) = &mut inner.cancelling {
+                cancelling.errand = Some(Arc::clone(&sent));
+            }
+            inner.peer.place.clone()
+        };
+        helper.lock().errand = Some(Errand { sql, place, sent });
         helper
     }
 

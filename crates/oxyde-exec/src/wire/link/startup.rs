@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::engine::{Completion, Outcome, TxStatus};
@@ -38,6 +39,8 @@ pub(super) struct Errand {
     pub sql: String,
     /// The server that it is for, if there may be others at the same address.
     pub place: Option<String>,
+    /// It is on its way to the server.
+    pub sent: Arc<AtomicBool>,
 }
 
 /// What the start needs done without the lock.
@@ -265,6 +268,7 @@ impl Inner {
                     "another server answers at this address now",
                 ));
             }
+            errand.sent.store(true, Ordering::Release);
             return Ok(VecDeque::from([errand.sql.clone()]));
         }
         let Some(session) = &mut self.session else {

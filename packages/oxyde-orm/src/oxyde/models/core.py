@@ -11,11 +11,17 @@ if TYPE_CHECKING:
 __all__ = ["forget_table", "make_loader", "register_table"]
 
 
-def register_table(model_id: int, name: str, schema: str | None, columns: tuple[tuple[Any, ...], ...]) -> None:
-    """Tell the core what the fields of a model are called and typed in the database."""
+def register_table(
+    model_id: int,
+    name: str,
+    schema: str | None,
+    columns: tuple[tuple[Any, ...], ...],
+    uniques: tuple[tuple[str, tuple[str, ...]], ...],
+) -> None:
+    """Tell the core what the fields of a model are called and typed in the database, and which are unique."""
     import oxyde_core
 
-    oxyde_core.register_table(model_id, name, schema, columns)
+    oxyde_core.register_table(model_id, name, schema, columns, uniques)
 
 
 def forget_table(model_id: int) -> None:

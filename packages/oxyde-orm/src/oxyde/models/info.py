@@ -87,6 +87,8 @@ class ModelInfo:
     def __getattr__(self, name: str) -> Any:
         if name != "id":
             raise AttributeError(name)
+        from oxyde.schema import unique_keys
+
         number = next(_numbers)
         core.register_table(
             number,
@@ -106,6 +108,7 @@ class ModelInfo:
                 )
                 for item in self.columns
             ),
+            unique_keys(self),
         )
         self.id = number
         weakref.finalize(self.cls, core.forget_table, number).atexit = False

@@ -12,9 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from oxyde.exceptions import FieldError, ManagerError
 from oxyde.models.state import set_state
-from oxyde.queries import write
+from oxyde.queries import readback, write
 from oxyde.queries.lookups import Expression
-from oxyde.queries.plans import InsertPlan, insert_plan, prepare_copy, prepare_parts, run_bulk, take
+from oxyde.queries.plans import (
+    InsertPlan,
+    insert_plan,
+    prepare_copy,
+    prepare_parts,
+    read_back,
+    run_bulk,
+    take,
+    to_database,
+)
 from oxyde.queries.readback import as_one
 from oxyde.queries.run import alias_of, execute, finish, resolve
 from oxyde.queries.scope import Scope
@@ -95,10 +104,11 @@ def _names(scope: Scope, what: str, fields: Iterable[object] | None) -> tuple[st
 class _Batch:
     """Rows with the same columns present."""
 
-    __slots__ = ("loader", "plan", "positions", "returned", "rows", "shape")
+    __slots__ = ("conflict", "loader", "plan", "positions", "returned", "rows", "shape")
 
     def __init__(self, scope: Scope, plan: InsertPlan, conflict: Conflict, everything: bool) -> None:
         self.plan = plan
+        self.conflict = conflict
         self.rows: list[Any] = []
         self.positions: list[int] = []
         self.returned: tuple[str, ...] = ()
@@ -271,6 +281,9 @@ def _in_order(parts: list[tuple[_Batch, list[Any]]], answers: list[Any], conflic
 
 async def _run(database: Database, lease: Lease | None, batch: _Batch, rows: list[Any]) -> Any:
     plan = batch.plan
+    told = batch.conflict.action == "error" and plan.key_only and batch.returned == plan.returning
+    if batch.returned and not told and not database.returning[0]:
+        return await as_one(database, lease, lambda one: _written_and_read(database, one, batch, rows))
     if not plan.names:
         # Rows of nothing but defaults have no parameters that could be sent in bulk.
         single = ir.insert(plan.scope.info.id, (), ir.values(), None, batch.returned)
@@ -280,6 +293,34 @@ async def _run(database: Database, lease: Lease | None, batch: _Batch, rows: lis
     if answer is not None:
         return answer[0]
     return await finish(run_bulk(database, plan, batch.shape, rows, batch.loader, lease))
+
+
+async def _written_and_read(database: Database, lease: Lease, batch: _Batch, rows: list[Any]) -> list[Any]:
+    """RETURNING, where the database lacks it: one by one, since an upsert does not tell which row it was."""
+    plan, scope, conflict = batch.plan, batch.plan.scope, batch.conflict
+    kind, model, fields, _, node, _ = batch.shape
+    source = ir.values(*(ir.param(column.type) for column in plan.columns))
+    numbered = next((column.name for column in scope.info.pk if column.auto and column.name not in plan.names), None)
+    by_fields = conflict.fields if conflict.action == "update" else ()
+    if conflict.action == "ignore" or (not by_fields and numbered is None and not set(scope.key) <= set(plan.names)):
+        raise readback.unknown_key(scope, database)
+    found: list[Any] = []
+    for instance in rows:
+        values = instance.__dict__
+        if by_fields or numbered is None:
+            await execute(database, lease, (kind, model, fields, source, node, ()), plan.params(values))
+            columns = [scope.info.by_name[name] for name in by_fields] or scope.info.pk
+        else:
+            telling = (kind, model, fields, source, node, (numbered,))
+            (key,) = await execute(database, lease, telling, plan.params(values), read_back(scope, (numbered,)))
+            values = {**values, **key}
+            columns = scope.info.pk
+        where = [ir.compare("eq", ir.column(column.name), ir.param(column.type)) for column in columns]
+        which = where[0] if len(where) == 1 else ir.and_(*where)
+        params = tuple(to_database(column, values[column.name]) for column in columns)
+        shape = ir.select(scope.info.id, batch.returned, which)
+        found += await execute(database, lease, shape, params, batch.loader)
+    return found
 
 
 async def _all(database: Database, lease: Lease, parts: list[tuple[_Batch, list[Any]]]) -> list[Any]:
