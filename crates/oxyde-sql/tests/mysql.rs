@@ -2169,3 +2169,107 @@ fn literals_in_the_schema_are_the_values_that_parameters_are() {
         assert!(error.contains("chk_t"), "{error}");
     }
 }
+
+/// What the page on differences says of these servers, where no other test shows it.
+#[test]
+fn differences_are_as_they_are_said() {
+    let mut place = Place::new("differences");
+    // Order of texts: by code point.
+    let texts = ["", " ", "B", "a", "a ", "ä", "名", "\u{fffd}", "𐐀"];
+    let insert = json!(["insert", 6, ["word"], ["values", [param("text")]], null, []]);
+    for each in texts.iter().rev() {
+        place.ask(&insert, &[text(each)]);
+    }
+    let shape = json!([
+        "select",
+        6,
+        ["word"],
+        null,
+        [[col("word"), "asc", null]],
+        "",
+        "",
+        "",
+        "rows"
+    ]);
+    assert_eq!(place.ask(&shape, &[]).concat(), texts);
+    // Products and quotients of decimals.
+    let third = "0.333333333333333333333333333333";
+    let product = computed(&mut place, "mul", "total", third, "0.1").unwrap();
+    let exact = "0.0333333333333333333333333333333";
+    let rounded = "0.033333333333333333333333333333";
+    assert_eq!(
+        trimmed(&product),
+        if place.mariadb() { exact } else { rounded }
+    );
+    let product = computed(&mut place, "mul", "total", third, "0.000000001").unwrap();
+    let digits = trimmed(&product).len() - 2;
+    assert_eq!(digits, if place.mariadb() { 38 } else { 30 });
+    let quotient = computed(&mut place, "div", "money", "10", "3.00").unwrap();
+    assert_eq!(quotient, format!("3.{}", "3".repeat(22)));
+    // Texts of other types.
+    place.run("DELETE FROM sample").unwrap();
+    place
+        .run("INSERT INTO sample (id, flag, at) VALUES (1, TRUE, '2020-01-02 03:04:05')")
+        .unwrap();
+    let concat = json!(["func", "concat", col("flag"), col("at")]);
+    let shape = json!([
+        "select",
+        6,
+        [["expr", "v", concat, "text"]],
+        null,
+        [],
+        "",
+        "",
+        "",
+        "rows"
+    ]);
+    assert_eq!(place.ask(&shape, &[]), [["12020-01-02 03:04:05.000000"]]);
+    // Fractions of seconds that a column has no digits for are rounded.
+    place
+        .run("ALTER TABLE sample MODIFY at DATETIME(3)")
+        .unwrap();
+    let update = json!(["update", 6, [["at", param("date_time")]], null, []]);
+    place.ask(&update, &[Value::Date(2020, 1, 2, 3, 4, 5, 999_500)]);
+    assert_eq!(
+        place.rows("SELECT at FROM sample"),
+        [["2020-01-02 03:04:06.000"]]
+    );
+    // One letter in two spellings.
+    place
+        .run("UPDATE sample SET doc = '[\"\\\\u0041\"]'")
+        .unwrap();
+    let eq = json!(["cmp", "eq", col("doc"), param("json")]);
+    let found = place.found(6, eq, &[text("[\"A\"]")]);
+    assert_eq!(found.is_empty(), place.mariadb());
+    // Names of constraints.
+    let check = |name: &str| format!("CREATE TABLE {name} (a INT, CONSTRAINT same CHECK (a > 0))");
+    place.run(&check("one")).unwrap();
+    assert_eq!(place.run(&check("two")).is_ok(), place.mariadb());
+    // What a condition passed over is locked, too.
+    place.run("DELETE FROM keyed").unwrap();
+    place
+        .run("INSERT INTO keyed (id, name) VALUES (1, 'a'), (5, 'b')")
+        .unwrap();
+    let mut other = Client::connect();
+    other.target();
+    for sql in [
+        format!("USE {}", place.name),
+        "SET innodb_lock_wait_timeout = 1".into(),
+    ] {
+        other.run(&sql).unwrap();
+    }
+    place.run("START TRANSACTION").unwrap();
+    let between = json!([
+        "between",
+        col("id"),
+        param("big_integer"),
+        param("big_integer")
+    ]);
+    let locked = json!(["select", 8, ["id"], between, [], "", "", "update", "rows"]);
+    place.ask(&locked, &[1.into(), 4.into()]);
+    let error = other
+        .run("INSERT INTO keyed (id, name) VALUES (3, 'c')")
+        .unwrap_err();
+    assert!(error.starts_with("1205"), "{error}");
+    place.run("ROLLBACK").unwrap();
+}
