@@ -57,7 +57,7 @@ def version() -> tuple[int, ...]:
 
 
 def processes() -> str:
-    """Where the server lists its sessions. MySQL's older list holds no statement with letters beyond the basic plane."""
+    """Where the server lists its sessions: MySQL's older list has no letters beyond the basic plane in statements."""
     return "information_schema.processlist" if mariadb() else "performance_schema.processlist"
 
 
