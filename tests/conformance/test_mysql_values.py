@@ -104,8 +104,10 @@ async def test_documents(database: AsyncDatabase, lane: Lane) -> None:
 
 
 async def test_types_of_mariadb(database: AsyncDatabase, lane: Lane) -> None:
-    if lane.name != "mariadb":
-        pytest.skip("MySQL has neither")
+    if lane.name == "mysql":
+        with pytest.raises(ProgrammingError):
+            await stored("UUID", f"'{TOKEN}'")
+        return
     for column, text, value in [("INET6", "'::1'", "::1"), ("UUID", f"'{TOKEN}'", str(TOKEN))]:
         await stored(column, text)
         assert (await execute_raw("SELECT v FROM zoo WHERE v = ?", [value])) == [{"v": value}]
@@ -155,8 +157,16 @@ async def test_bytes(database: AsyncDatabase) -> None:
         await execute_raw("INSERT INTO zoo VALUES (?)", [value])
         assert await execute_raw("SELECT v FROM zoo WHERE v = ?", [value]) == [{"v": bytes(value)}]
         await execute_raw("DELETE FROM zoo")
-    # A place that takes anything has to be told.
+    # To a place that takes anything MySQL says that it is text.
     assert await execute_raw("SELECT CAST(? AS BINARY) AS v", [b"\xff"]) == [{"v": b"\xff"}]
+
+
+async def test_text_that_is_none(database: AsyncDatabase, lane: Lane) -> None:
+    if lane.name == "mariadb":
+        assert await execute_raw("SELECT ? AS v", [b"\xff"]) == [{"v": b"\xff"}]
+        return
+    with pytest.raises(DataError, match="column v: expected valid UTF-8 text, found the VARCHAR"):
+        await execute_raw("SELECT ? AS v", [b"a\xff"])
 
 
 async def test_many_parameters(database: AsyncDatabase) -> None:
@@ -209,11 +219,11 @@ async def test_numbers_of_parameters(database: AsyncDatabase) -> None:
 
 async def broken(column: str, *values: str) -> None:
     """Values that the server only stores if it is told to."""
+    await execute_raw(f"CREATE TABLE kind_zoo (id BIGINT AUTO_INCREMENT PRIMARY KEY, value {column}, maybe {column})")
     async with atomic():
         await execute_raw("SET SESSION sql_mode = 'ALLOW_INVALID_DATES'")
-        await execute_raw(f"CREATE TABLE zoo (id BIGINT AUTO_INCREMENT PRIMARY KEY, value {column}, maybe {column})")
         for value in values:
-            await execute_raw(f"INSERT INTO zoo (value) VALUES ({value})")
+            await execute_raw(f"INSERT INTO kind_zoo (value) VALUES ({value})")
 
 
 NOT_DATES = {
@@ -226,19 +236,14 @@ NOT_DATES = {
 @pytest.mark.parametrize("column", NOT_DATES)
 async def test_dates_that_are_none(database: AsyncDatabase, column: str) -> None:
     await broken(column, *(f"'{text}'" for text in NOT_DATES[column]))
-    fields = [date, datetime, AwareDatetime]
     for number, text in enumerate(NOT_DATES[column], 1):
         with pytest.raises(DataError, match=f"column value: .*{text}"):
-            await execute_raw("SELECT id, value FROM zoo WHERE id = ?", [number])
-        for annotation in fields:
+            await execute_raw("SELECT id, value FROM kind_zoo WHERE id = ?", [number])
+        for annotation in (date, datetime, AwareDatetime):
             model: Any = Kind("zoo", annotation, (None,)).model()
-            model._db_meta.table_name  # noqa: B018 - it has the name of its own
-            table = model.get_table_name()
-            await execute_raw(f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM zoo")
-            with pytest.raises(DataError, match=rf"{table}\.value \(id={number}\) cannot be read: .*{text}") as caught:
+            with pytest.raises(DataError, match=rf"kind_zoo\.value \(id={number}\) cannot be read: .*{text}") as caught:
                 await model.objects.filter(id=number).all()
-            assert (caught.value.table, caught.value.column) == (table, "value")
-            await execute_raw(f"DROP VIEW {table}")
+            assert (caught.value.table, caught.value.column) == ("kind_zoo", "value")
 
 
 # Field, column, what is stored (as SQL), what the error says.
@@ -254,7 +259,7 @@ MISMATCHES: list[tuple[Any, str, str, str]] = [
     (bool, "TINYINT(1)", "2", "the TINYINT 2"),
     (bool, "BIT(2)", "3", "the BIT 3"),
     (str, "INT", "5", "expected text, found the INT 5"),
-    (str, "BLOB", "x'6162'", "a?n? ?BLOB of 2 bytes"),
+    (str, "BLOB", "x'6162'", "the BLOB of 2 bytes"),
     (str, "DATE", "'2024-02-29'", "the DATE 2024-02-29"),
     (str, "SET('a','b')", "'a,b'", 'the SET "a,b"'),
     (list[str], "SET('a','b')", "'a,b'", 'the SET "a,b"'),
@@ -301,7 +306,7 @@ async def test_columns_that_a_field_cannot_hold(
 async def test_no_zeros_but_those_of_the_value(database: AsyncDatabase, tables: Tables) -> None:
     """A bare decimal is a DECIMAL(65,30): the zeros that this adds are not the user's."""
     bare: Any = Kind("bare", Decimal, (None,)).model()
-    exact: Any = Kind("exact", Decimal, (None,), {"max_digits": 40, "decimal_places": 30}).model()
+    exact: Any = Kind("exact", Decimal, (None,), {"max_digits": 65, "decimal_places": 30}).model()
     await tables(bare, exact)
     for text, shown in [("1.50", "1.5"), ("100", "100"), ("0.00", "0"), ("-1E-30", "-1E-30"), ("1E+10", "10000000000")]:
         for model, expected in [(bare, shown), (exact, f"{Decimal(text):.30f}")]:
@@ -320,7 +325,8 @@ async def test_finer_decimals_are_compared_as_what_they_are(database: AsyncDatab
     for text, equal, less in [("1.555", 0, 0), ("1.5600001", 0, 1), ("1.560", 1, 0), ("1E+60", 0, 1), ("-1E+60", 0, 0)]:
         value = Decimal(text)
         assert await model.objects.filter(value=value).count() == equal, text
-        assert await model.objects.filter(value__in=[value, Decimal(7)]).count() == equal if abs(value) < 10 else True
+        if abs(value) < 10:
+            assert await model.objects.filter(value__in=[value, Decimal(7)]).count() == equal, text
         assert await model.objects.filter(value__lt=value).count() == less, text
     for text in ("1E+65", "-1E+65", "1E-65"):
         with pytest.raises(DataError, match="scaled.value.*65 digits"):
@@ -341,11 +347,7 @@ async def test_over_long_values(database: AsyncDatabase, tables: Tables) -> None
     ]:
         with pytest.raises(DataError, match=f"value: .*{words}"):
             await model.objects.bulk_create([model.model_construct(value=bad)])
-        row = await model.objects.create(value=bad[:3] if isinstance(bad, str) else Decimal(0))
-        with pytest.raises(DataError, match=f"maybe: .*{words}"):
-            await model.objects.filter(id=row.id).update(maybe=bad)
-        assert await model.objects.filter(maybe=None).count() == 1
-        await model.objects.delete()
+        assert await model.objects.count() == 0
     for text in ("𝔘𝔘𝔘", "a b"):
         await short.objects.create(value=text)
         assert await short.objects.filter(value=text).count() == 1
