@@ -14,8 +14,9 @@ from pydantic import SecretStr
 
 from oxyde.exceptions import FieldError
 from oxyde.models import Check, Field, Index, Model, Unique
+from oxyde.models.keys import unique_keys
 from oxyde.queries import F
-from oxyde.schema import describe, unique_keys
+from oxyde.schema import describe
 
 
 class Kind(enum.Enum):
