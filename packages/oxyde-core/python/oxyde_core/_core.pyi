@@ -21,9 +21,11 @@ __all__ = [
     "IR_VERSION",
     "MARKER",
     "__version__",
+    "Copy",
     "Database",
     "Lease",
     "Loader",
+    "Parts",
     "Pending",
     "register_table",
     "forget_table",
@@ -41,7 +43,7 @@ def register_table(
     name: str,
     schema: str | None,
     columns: tuple[_ColumnSpec, ...],
-    uniques: tuple[tuple[str, tuple[str, ...]], ...] = (),
+    uniques: tuple[tuple[str, tuple[str, ...]], ...] = ...,
 ) -> None: ...
 def forget_table(model_id: int) -> None: ...
 def compile_sql(
