@@ -26,6 +26,7 @@ CAPABILITIES = {
     "transactional_ddl": "tables that come and go with a transaction",
     "returning": "INSERT … RETURNING",
     "conflict_target": "an INSERT that passes over the conflicts of one key and reports those of others",
+    "new_rows": "an INSERT that passes over conflicts and tells which rows are new",
     "set_default": "ON DELETE SET DEFAULT",
     "deferrable_foreign_key": "a foreign key that is only checked at commit",
     "deferrable_unique": "a UNIQUE constraint that is only checked at commit",
@@ -36,6 +37,7 @@ CAPABILITIES = {
     "infinite_floats": "NaN and infinity in a float column",
     "every_letter_in_names": "names with characters outside of the basic plane of Unicode",
     "unbounded_decimals": "decimals with any number of digits",
+    "final_sigma": "lower case that knows where in a word a letter stands",
 }
 
 
@@ -119,6 +121,7 @@ MYSQL_LACKS = MappingProxyType(
         "transactional_ddl": "statements of DDL commit by themselves",
         "returning": "there is no RETURNING",
         "conflict_target": "ON DUPLICATE KEY UPDATE takes a conflict with any key",
+        "new_rows": "a row that was passed over is like one that was updated",
         "set_default": "InnoDB accepts it and does nothing of the kind",
         "deferrable_foreign_key": "there is no DEFERRABLE",
         "deferrable_unique": "there is no DEFERRABLE",
@@ -129,6 +132,7 @@ MYSQL_LACKS = MappingProxyType(
         "infinite_floats": "FLOAT and DOUBLE have neither NaN nor infinity",
         "every_letter_in_names": "names are stored in the three-byte form of UTF-8",
         "unbounded_decimals": "DECIMAL holds 65 digits, 30 of them behind the point",
+        "final_sigma": "LOWER maps letter by letter, so searches know only one sigma",
     }
 )
 # INSERT … RETURNING came with MariaDB 10.5.

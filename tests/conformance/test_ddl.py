@@ -34,7 +34,7 @@ from oxyde import (
 
 from .conftest import Tables
 from .lanes import Lane
-from .models import Author, Book
+from .models import Author, Book, Word
 
 HOSTILE = (
     'double"quote',
@@ -140,18 +140,28 @@ async def test_tables_come_and_go(database: AsyncDatabase) -> None:
 
 
 async def test_creating_is_all_or_nothing(lane: Lane, database: AsyncDatabase) -> None:
+    await create_tables(models=[Author])
+    with pytest.raises(ProgrammingError):
+        await create_tables(models=[Book, Author])
     if lane.has("transactional_ddl"):
-        await create_tables(models=[Author])
-        with pytest.raises(ProgrammingError):
-            await create_tables(models=[Book, Author])
         with pytest.raises(ProgrammingError):
             await Book.objects.count()
-        await drop_tables(models=[Author])
-    with pytest.raises(RuntimeError), lane.can("transactional_ddl"):
+    await drop_tables(models=[Book, Author])
+
+
+async def test_tables_in_a_transaction(lane: Lane, tables: Tables) -> None:
+    """They come and go with it, or are refused before they could end it."""
+    await tables(Word)
+    with pytest.raises(RuntimeError):
         async with atomic():
-            await create_tables(models=[Author])
-            await Author.objects.create(name="x")
+            await Word.objects.create(text="not kept")
+            with lane.can("transactional_ddl"):
+                await create_tables(models=[Author])
+                await Author.objects.create(name="x")
+            with lane.can("transactional_ddl"):
+                await drop_tables(models=[Word])
             raise RuntimeError
+    assert await Word.objects.count() == 0
     with pytest.raises(ProgrammingError):
         await Author.objects.count()
 

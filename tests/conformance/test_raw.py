@@ -98,7 +98,7 @@ async def test_the_transaction_of_the_caller() -> None:
 UNREADABLE = {
     "sqlite": ["CAST(x'ff' AS TEXT)"],
     "postgres": ["CAST('infinity' AS date)", "CAST('24:00' AS time)"],
-    "mysql": ["CAST('0000-01-01' AS date)", "CAST('0000-12-31 01:02:03' AS datetime)"],
+    "mysql": ["CAST('0000-01-01' AS date)", "CAST('0000-12-31 23:59:59' AS datetime)"],
 }
 
 

@@ -112,10 +112,10 @@ async def reading_transaction(nonce: str) -> None:
         assert (await Account.objects.get(id=4)).owner == "owner-4"
 
 
-async def look_whole(database: AsyncDatabase, nonce: str) -> int:
+async def look_whole(where: Where, database: AsyncDatabase, nonce: str) -> int:
     """Check that everything works and return how many rows the operation left."""
     await quiet(database)
-    no_transactions(database.backend)
+    no_transactions(where.kind)
     assert get_active_transaction() is None
     after = f"after {nonce}"
     async with asyncio.timeout(2):
@@ -139,7 +139,7 @@ async def test_every_suspension(opened: Any, where: Where, name: str, late: bool
     for k in itertools.count(1):
         nonce = f"{name} {k}"
         suspensions, _, error = await cancelled_at(run(nonce), k, late=late)
-        left = await look_whole(database, nonce)
+        left = await look_whole(where, database, nonce)
         if suspensions < k:
             assert error is None
             assert left == rows
@@ -160,7 +160,7 @@ async def test_every_suspension(opened: Any, where: Where, name: str, late: bool
         check(where)
 
 
-async def test_a_savepoint_cancelled_alone(opened: Any) -> None:
+async def test_a_savepoint_cancelled_alone(opened: Any, where: Where) -> None:
     """A program that swallows the cancellation of a nested block goes on, or is told that it cannot."""
     from oxyde.exceptions import TransactionRolledBackError
 
@@ -187,7 +187,7 @@ async def test_a_savepoint_cancelled_alone(opened: Any) -> None:
             else:
                 committed += 1
                 expected = 3 if undisturbed else 1
-            assert await look_whole(database, nonce) == expected, (late, k)
+            assert await look_whole(where, database, nonce) == expected, (late, k)
             if undisturbed:
                 break
     assert committed > 2
@@ -212,7 +212,7 @@ async def test_thrown_away(opened: Any, where: Where) -> None:
                     await asyncio.sleep(0)
             else:
                 coroutine.close()  # type: ignore[attr-defined]
-                assert await look_whole(database, nonce) in (0, rows)
+                assert await look_whole(where, database, nonce) in (0, rows)
                 continue
             break
         assert k > 1

@@ -57,8 +57,9 @@ def version() -> tuple[int, ...]:
 
 
 def processes() -> str:
-    """Where the server lists its sessions. MySQL's older list holds no statement with letters beyond the basic plane."""
-    return "information_schema.processlist" if mariadb() else "performance_schema.processlist"
+    """Where the server lists its sessions. MySQL's older list fails over letters beyond the basic plane."""
+    older = mariadb() or version() < (8, 0, 22)
+    return "information_schema.processlist" if older else "performance_schema.processlist"
 
 
 def sessions(name: str) -> list[tuple[str | None, ...]]:

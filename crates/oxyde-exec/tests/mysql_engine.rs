@@ -48,7 +48,7 @@ fn server() -> (Place, String) {
         },
         password: (!password.is_empty()).then(|| Password::new(password)),
         greets: true,
-        cancels: None,
+        ..Place::default()
     };
     (place, user.to_owned())
 }
@@ -1071,4 +1071,31 @@ fn what_cannot_be_stopped_costs_its_connection() {
         assert_eq!(now == thread_id, goes_on);
     }
     close(&db);
+}
+
+#[test]
+#[ignore = "needs a server: nox -s tests-mysql"]
+fn a_commit_without_an_answer_is_unknown() {
+    let home = Home::new("commit");
+    let observer = home.one();
+    script(&observer, &["CREATE TABLE t (a int)"]);
+    let cut = |place: &mut Place| place.cuts = Some(b"COMMIT");
+    let (db, _) = open_at(cut, |config| config.database = Some(home.name.clone()));
+    let lease = begin(&db);
+    in_lease(&lease, "INSERT INTO t VALUES (1)").0.unwrap();
+    let unknown = commit(&lease).unwrap_err();
+    assert_eq!(
+        (unknown.kind, unknown.outcome),
+        (ErrorKind::CommitUnknown, Effect::Unknown)
+    );
+    let again = begin(&db);
+    wait(|sink| again.rollback(sink)).0.unwrap();
+    close(&db);
+    // The connection is gone, and what it would have committed is committed or not, but not locked.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while one(&observer, "SELECT COUNT(*) FROM t") == "0" && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(20));
+    }
+    script(&observer, &["TRUNCATE TABLE t"]);
+    close(&observer);
 }

@@ -16,6 +16,7 @@
 
 mod compile;
 mod dialect;
+mod differences;
 mod features;
 pub mod ir;
 mod plan;
@@ -34,6 +35,7 @@ pub mod schema {
 }
 pub use dialect::sqlite::FUNCTIONS as SQLITE_FUNCTIONS;
 pub use dialect::{Dialect, Version};
+pub use differences::{DIFFERENCES, Difference};
 pub use features::Features;
 pub use plan::{
     BindSlot, BulkForm, CompileError, CopyForm, Plan, ResultColumn, StatementKind, Transform,

@@ -34,6 +34,7 @@ class Entry(Model):
 
 
 MODELS = [Account, Entry]
+MYSQL = ("mysql", "mariadb")
 # Minutes, if nobody stops it.
 ENDLESS = 2_000_000_000
 
@@ -45,7 +46,7 @@ def long(rows: int) -> str:
     """
     numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})"
     counting = f"{numbers} SELECT max(i) AS total FROM n"
-    if get_connection().backend == "mysql":  # which would write every number down
+    if get_connection().backend in MYSQL:  # which would write every number down
         counting = f"SELECT {rows} + BENCHMARK({rows} DIV 6, MD5('x')) AS total"
     return f"SELECT total FROM ({counting}) AS counted"
 
@@ -62,12 +63,12 @@ def database_at(url: str, *, name: str = "default", **settings: Any) -> AsyncDat
 
 async def ask(text: str, *params: Any) -> list[dict[str, Any]]:
     """``execute_raw`` with ``?`` as placeholder and with TEXT and BIGINT as types on every database."""
-    match get_connection().backend:
-        case "postgres":
-            first, *rest = text.split("?")
-            text = first + "".join(f"${n}{part}" for n, part in enumerate(rest, 1))
-        case "mysql":
-            text = text.replace(" AS TEXT)", " AS CHAR)").replace(" AS BIGINT)", " AS SIGNED)")
+    backend = get_connection().backend
+    if backend == "postgres":
+        first, *rest = text.split("?")
+        text = first + "".join(f"${n}{part}" for n, part in enumerate(rest, 1))
+    elif backend in MYSQL:
+        text = text.replace(" AS TEXT)", " AS CHAR)").replace(" AS BIGINT)", " AS SIGNED)")
     return await execute_raw(text, params)
 
 

@@ -16,10 +16,12 @@ def resident() -> int:
         return int(numbers.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
+REPEATED = "SELECT CAST(repeat('x', 100000) AS BINARY) AS big"
 BIG = {
     "sqlite": "SELECT zeroblob(100000) AS big",
     "postgres": "SELECT decode(repeat('00', 100000), 'hex') AS big",
-    "mysql": "SELECT CAST(repeat('x', 100000) AS BINARY) AS big",
+    "mysql": REPEATED,
+    "mariadb": REPEATED,
 }
 
 

@@ -28,6 +28,8 @@ pub struct Place {
     pub greets: bool,
     /// Where requests to cancel go, if that is somewhere else.
     pub cancels: Option<String>,
+    /// A connection is cut when these bytes have been written.
+    pub cuts: Option<&'static [u8]>,
 }
 
 impl Place {
@@ -62,6 +64,7 @@ pub struct Polling {
 pub struct Stream {
     stream: TcpStream,
     driver: Arc<Polling>,
+    cuts: Option<&'static [u8]>,
 }
 
 impl Channel for Stream {
@@ -74,6 +77,10 @@ impl Channel for Stream {
                 Err(error) if error.kind() == Io::WouldBlock => thread::yield_now(),
                 Err(_) => return,
             }
+        }
+        let cuts = |cut: &[u8]| bytes.windows(cut.len()).any(|window| window == cut);
+        if self.cuts.is_some_and(cuts) {
+            self.abort();
         }
     }
 
@@ -234,6 +241,7 @@ impl Poller {
                 let stream = Arc::new(Stream {
                     stream,
                     driver: Arc::clone(&self.driver),
+                    cuts: self.place.cuts,
                 });
                 self.next += 1;
                 self.streams

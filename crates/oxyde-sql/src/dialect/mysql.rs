@@ -58,6 +58,18 @@ impl Mysql {
         }
     }
 
+    /// A float of 64 bits rounded to one of 32 bits. The CAST of older MySQLs
+    /// keeps all bits; a column of JSON_TABLE cannot.
+    fn float(&self, value: Sea) -> Sea {
+        let me = self.dialect();
+        if self.is_mariadb() || !self.features.subqueries {
+            return cast(me, value, "FLOAT");
+        }
+        let rest = ", '$[0]' COLUMNS (item FLOAT PATH '$')) AS one)";
+        let array = call("JSON_ARRAY", [value]);
+        template(me, &["(SELECT item FROM JSON_TABLE(", rest], [array])
+    }
+
     fn regexp(&self, text: Sea, pattern: Sea, ignore_case: bool) -> Sea {
         if self.is_mariadb() {
             // PCRE takes the flag inside the pattern.
@@ -97,7 +109,7 @@ impl Spelling for Mysql {
     fn beside(&self, value: Sea, column: &Column) -> Sea {
         // A float of 32 bits is not equal to the double that it was made of.
         match stored(column.db_type.as_deref(), &column.ty) {
-            Stored::Float if column.ty.is_float() => cast(self.dialect(), value, "FLOAT"),
+            Stored::Float if column.ty.is_float() => self.float(value),
             _ => value,
         }
     }
@@ -132,11 +144,7 @@ impl Spelling for Mysql {
 
     fn matches(&self, op: MatchOp, text: Typed, needle: &mut dyn Needle) -> Result<Sea> {
         let fold = |s: Sea| {
-            if op.ignores_case() {
-                self.lower_case(s)
-            } else {
-                s
-            }
+            if op.ignores_case() { self.folded(s) } else { s }
         };
         let like = |text, pattern| binary(fold(text), BinOper::Like, fold(pattern));
         let text = text.sql;

@@ -54,6 +54,7 @@ fn compare() -> Vec<super::Case> {
         filter("boolean", cmp("eq", col("active"), json!(["true"]))),
         filter("enum", cmp("eq", col("kind"), param(mood()))),
         filter("uuid", cmp("eq", col("key"), param("uuid"))),
+        filter("float of 32 bits", cmp("eq", col("ratio"), param("real"))),
         filter("bytes", cmp("eq", col("avatar"), param("blob"))),
         filter("decimal equal", cmp("eq", col("price"), decimal())),
         filter(
@@ -114,6 +115,7 @@ fn in_list() -> Vec<super::Case> {
         ),
         filter("texts", list("name", json!(["string", 120]))),
         filter("floats", list("score", json!("double"))),
+        filter("floats of 32 bits", list("ratio", json!("real"))),
         filter("booleans", list("active", json!("boolean"))),
         filter("decimals", list("price", json!(["decimal", 10, 2]))),
         filter("decimals of another scale", list("price", json!("decimal"))),

@@ -21,6 +21,7 @@ from oxyde.exceptions import FieldError
 from oxyde.models.columns import Column
 from oxyde.models.decorators import Check, Index, Unique
 from oxyde.models.field import is_expression
+from oxyde.models.keys import field_name
 from oxyde.models.naming import nearest, shorten
 from oxyde.models.registry import assert_no_pending_models
 from oxyde.models.relations import Relation
@@ -182,7 +183,7 @@ class _Table:
         fields: list[Any] = []
         parts: list[str] = []
         for position, item in enumerate(index.fields, 1):
-            name = _field_name(item)
+            name = field_name(item)
             if name is not None:
                 fields.append(self.column_name(name))
                 parts.append(fields[-1])
@@ -201,7 +202,7 @@ class _Table:
         }
 
     def plain(self, item: Any, where: str) -> str:
-        name = _field_name(item)
+        name = field_name(item)
         if name is None:
             raise TypeError(f"{self.info.cls.__name__}.Meta: {where} takes field names, not {item!r}")
         return self.column_name(name)
@@ -258,30 +259,6 @@ class _Table:
                 }
             )
         return found
-
-
-def unique_keys(info: ModelInfo) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The unique keys that a model declares beside its primary key: a name, and its fields (none: expressions)."""
-    options = table_options(info.cls)
-    alone = [column for column in info.columns if column.options.unique and not column.primary_key]
-    found: list[tuple[str, tuple[str, ...]]] = [(column.column, (column.name,)) for column in alone]
-    items: list[Any] = [Unique(group) for group in options.unique_together]
-    items += [item for item in options.constraints if isinstance(item, Unique)]
-    items += [index for index in options.indexes if index.unique]
-    for item in items:
-        names = [_field_name(field) for field in item.fields]
-        columns = [info.by_name.get(name) for name in names if name is not None]
-        fields = tuple(column.name for column in columns if column is not None)
-        whole = len(fields) == len(names) and item.where is None
-        found.append((item.name or "_".join(fields or (info.table,)), fields if whole else ()))
-    return tuple(found)
-
-
-def _field_name(item: Any) -> str | None:
-    """The field that an index item names: a string, a class attribute or `F("…")`."""
-    if isinstance(item, str):
-        return item
-    return getattr(item, "name", None) if type(item).__name__ in {"ColumnRef", "F"} else None
 
 
 def _choices(column: Column) -> Document:

@@ -14,6 +14,8 @@ from pydantic import SecretStr
 
 from oxyde.exceptions import FieldError
 from oxyde.models import Check, Field, Index, Model, Unique
+from oxyde.models.keys import unique_keys
+from oxyde.queries import F
 from oxyde.schema import describe
 
 
@@ -219,3 +221,29 @@ def test_names_are_short_enough_and_stable() -> None:
     assert shorten(long) != shorten(long + "b")
     assert len(shorten("é" * 60).encode()) <= 63
     assert shorten("x" * 63) == "x" * 63
+
+
+class Keyed(Model):
+    id: int | None = Field(default=None, db_pk=True)
+    team: Team | None = None
+    mail: str = Field(db_unique=True, db_column="email")
+    kind: str = ""
+    level: int = 0
+
+    class Meta:
+        is_table = True
+        unique_together = [("kind", "level")]
+        constraints = [Unique(["team"], name="one_team"), Unique(["mail", "kind"], where="level > 3")]
+        indexes = [Index(["level"], unique=True), Index([F("level") + 1], unique=True, name="next"), Index(["kind"])]
+
+
+def test_unique_keys_are_those_of_all_rows() -> None:
+    """What the core is told, so that MySQL's ON DUPLICATE KEY is only used where one key can be meant."""
+    assert unique_keys(Keyed.__oxyde__) == (
+        ("email", ("mail",)),
+        ("keyed_kind_level_key", ("kind", "level")),
+        ("one_team", ("team_id",)),
+        ("keyed_level_idx", ("level",)),
+        ("next", ()),
+    )
+    assert unique_keys(Team.__oxyde__) == (("label", ("name",)),)

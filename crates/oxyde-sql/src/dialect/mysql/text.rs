@@ -64,6 +64,12 @@ impl Mysql {
         )
     }
 
+    /// What texts have in common that are equal but for their case: their lower
+    /// case, in which a sigma is the same at the end of a word and elsewhere.
+    pub(super) fn folded(&self, text: Sea) -> Sea {
+        replaced(self.lower_case(text), 'ς', 'σ')
+    }
+
     pub(super) fn upper_case(&self, text: Sea) -> Sea {
         if self.is_mariadb() {
             return self.collated(call("UPPER", [self.cased(text)]));

@@ -13,7 +13,7 @@ from ..exceptions import NotSupportedError
 if TYPE_CHECKING:
     from .database import AsyncDatabase
 
-__all__ = ["blocked_by_transaction", "check_transaction", "isolation_level"]
+__all__ = ["blocked_by_transaction", "check_ddl_in_transaction", "check_transaction", "isolation_level"]
 
 ISOLATION_LEVELS = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
 
@@ -25,15 +25,19 @@ class TransactionFeatures:
     isolation: frozenset[str]
     deferrable: bool
     one_writer: bool
+    ddl: bool
+    """Tables are made and dropped in a transaction like rows; elsewhere that would end it."""
 
 
 FEATURES = {
     # SQLite's transactions are always serializable; "deferrable" is PostgreSQL's; one connection writes at a time.
-    "sqlite": TransactionFeatures(isolation=frozenset({"serializable"}), deferrable=False, one_writer=True),
+    "sqlite": TransactionFeatures(isolation=frozenset({"serializable"}), deferrable=False, one_writer=True, ddl=True),
     # All four are taken; its "read uncommitted" is its "read committed".
-    "postgres": TransactionFeatures(isolation=frozenset(ISOLATION_LEVELS), deferrable=True, one_writer=False),
-    "mysql": TransactionFeatures(isolation=frozenset(ISOLATION_LEVELS), deferrable=False, one_writer=False),
-    "mariadb": TransactionFeatures(isolation=frozenset(ISOLATION_LEVELS), deferrable=False, one_writer=False),
+    "postgres": TransactionFeatures(isolation=frozenset(ISOLATION_LEVELS), deferrable=True, one_writer=False, ddl=True),
+    "mysql": TransactionFeatures(isolation=frozenset(ISOLATION_LEVELS), deferrable=False, one_writer=False, ddl=False),
+    "mariadb": TransactionFeatures(
+        isolation=frozenset(ISOLATION_LEVELS), deferrable=False, one_writer=False, ddl=False
+    ),
 }
 
 # A schema is a database; an unqualified name is one of the database that the connection is in. Servers on Windows and
@@ -87,6 +91,15 @@ def check_transaction(database: AsyncDatabase, *, isolation: str | None, deferra
         )
     if deferrable and not features.deferrable:
         raise NotSupportedError(f"deferrable transactions are not supported on {database.backend}")
+
+
+def check_ddl_in_transaction(database: AsyncDatabase) -> None:
+    """Raise ``NotSupportedError`` where the first CREATE or DROP would commit what the transaction has done so far."""
+    if not FEATURES[database.backend].ddl:
+        raise NotSupportedError(
+            f"{database.backend} commits a transaction when a table is created or dropped: "
+            "do that before or after the atomic() block"
+        )
 
 
 def blocked_by_transaction(database: AsyncDatabase, *, read_only: bool) -> Literal["everything", "writes", "nothing"]:

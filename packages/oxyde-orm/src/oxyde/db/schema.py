@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ProgrammingError
 from .database import finish
-from .features import TABLE_NAMES
+from .features import TABLE_NAMES, check_ddl_in_transaction
 from .resolve import resolve
 from .scope import AsyncTransaction, database_of
 
@@ -37,14 +37,17 @@ async def create_tables(
     Without ``models``: every registered table whose ``Meta.database`` is this one or not given. ``if_not_exists``
     leaves tables that exist as they are, whatever their columns.
 
-    Raises ``ProgrammingError`` if a table exists, ``NotSupportedError`` for what the database does not have and
-    ``RuntimeError`` if a model refers to one that is not defined yet.
+    Raises ``ProgrammingError`` if a table exists, ``NotSupportedError`` for what the database does not have (on MySQL
+    and MariaDB: tables made inside a transaction) and ``RuntimeError`` if a model refers to one that is not defined
+    yet.
 
     >>> await create_tables()
     >>> await create_tables("reports", models=[Sale, Region], if_not_exists=True)
     """
     database, chosen = database_of(using), _models(using, models)
     core, lease = resolve(using, write=True)
+    if lease is not None:
+        check_ddl_in_transaction(database)
     if if_not_exists:
         exists = await _existing(database, core, lease)
         chosen = [model for model in chosen if not exists(model)]
@@ -68,6 +71,8 @@ async def drop_tables(
     """
     database, chosen = database_of(using), _models(using, models)
     core, lease = resolve(using, write=True)
+    if lease is not None:
+        check_ddl_in_transaction(database)
     if not if_exists:
         exists = await _existing(database, core, lease)
         missing = [model.__oxyde__.table for model in chosen if not exists(model)]

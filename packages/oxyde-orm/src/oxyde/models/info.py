@@ -19,6 +19,7 @@ from oxyde.models.annotations import unwrap
 from oxyde.models.columns import Column
 from oxyde.models.columntypes import column_type, limits_of
 from oxyde.models.elision import Elision
+from oxyde.models.keys import unique_keys
 from oxyde.models.loading import LoaderMode, LoaderPlan, Validation, describe_loader, renamed
 from oxyde.models.naming import nearest
 from oxyde.models.options import DbOptions, options_of
@@ -87,8 +88,6 @@ class ModelInfo:
     def __getattr__(self, name: str) -> Any:
         if name != "id":
             raise AttributeError(name)
-        from oxyde.schema import unique_keys
-
         number = next(_numbers)
         core.register_table(
             number,

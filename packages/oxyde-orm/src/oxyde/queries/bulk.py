@@ -123,6 +123,12 @@ class _Batch:
         node = conflict.node(scope, plan.names)
         self.shape = ir.insert(scope.info.id, plan.names, ir.BULK, node, self.returned)
 
+    def comes_back(self, database: Database) -> bool:
+        """Whether the INSERT itself says what is asked for: everywhere, if that is the automatic key of new rows."""
+        plan = self.plan
+        key = self.conflict.action == "error" and plan.key_only and self.returned == plan.returning
+        return key or not self.returned or database.returning[0]
+
 
 async def bulk_create(
     scope: Scope,
@@ -188,8 +194,8 @@ async def _filled(
         return False
     batch = _Batch(scope, insert_plan(scope, vars(rows[0])), conflict, False)
     plan = batch.plan
-    if plan.complete is not None or not plan.names:
-        # What comes back is judged with the whole row; or there is nothing to send.
+    if plan.complete is not None or not plan.names or not batch.comes_back(database):
+        # What comes back is judged with the whole row, or read by another statement; or there is nothing to send.
         return False
     automatic = next((column.name for column in scope.info.pk if column.auto and column.name not in plan.names), None)
     mark = (cls, automatic, plan.state(alias), Model.__dict__["_oxyde_state"])
@@ -281,8 +287,7 @@ def _in_order(parts: list[tuple[_Batch, list[Any]]], answers: list[Any], conflic
 
 async def _run(database: Database, lease: Lease | None, batch: _Batch, rows: list[Any]) -> Any:
     plan = batch.plan
-    told = batch.conflict.action == "error" and plan.key_only and batch.returned == plan.returning
-    if batch.returned and not told and not database.returning[0]:
+    if not batch.comes_back(database):
         return await as_one(database, lease, lambda one: _written_and_read(database, one, batch, rows))
     if not plan.names:
         # Rows of nothing but defaults have no parameters that could be sent in bulk.
