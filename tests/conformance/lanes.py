@@ -101,7 +101,7 @@ NATIVE: dict[str, dict[type, str]] = {
         timedelta: "interval",
         type(None): "text",
     },
-    "mysql": {datetime: "DATETIME(6)"},
+    "mysql": {bytes: "BINARY", datetime: "DATETIME(6)"},
 }
 """What databases call the types of Python, where they have to be told."""
 

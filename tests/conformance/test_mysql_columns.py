@@ -200,7 +200,7 @@ class Planet(Model):
 
 async def test_columns_with_a_type_of_their_own(tables: Tables) -> None:
     await tables(Planet)
-    values = {
+    values: dict[str, Any] = {
         "name": "Ä" * 300,
         "code": "a b",
         "size": 2**16 - 1,

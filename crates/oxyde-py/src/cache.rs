@@ -259,28 +259,48 @@ impl PlanCache {
 /// Statements of raw SQL by their texts, so that connections keep them prepared. Bounded like the plans.
 #[derive(Debug, Default)]
 pub struct Texts {
-    known: Mutex<HashMap<Arc<str>, Arc<query::Statement>>>,
+    known: Mutex<HashMap<Arc<str>, Vec<Typed>>>,
+}
+
+/// A statement for parameters of these types.
+#[derive(Debug)]
+struct Typed {
+    types: Box<[u8]>,
+    statement: Arc<query::Statement>,
 }
 
 const TEXTS: usize = 256;
 
 impl Texts {
-    pub fn get(&self, sql: &str) -> Arc<query::Statement> {
+    /// `types` is what the parameters are sent as. MySQL settles the types of a prepared statement when it first runs,
+    /// and a text that comes later in the place of a number it would take for one.
+    pub fn get(&self, sql: &str, types: &[u8]) -> Arc<query::Statement> {
         let mut known = lock(&self.known);
-        if let Some(statement) = known.get(sql) {
-            return Arc::clone(statement);
+        let found = known.get(sql).and_then(|list| {
+            let mut list = list.iter();
+            list.find(|typed| *typed.types == *types)
+        });
+        if let Some(typed) = found {
+            return Arc::clone(&typed.statement);
         }
-        if known.len() >= TEXTS {
+        let typed = known.values().flatten();
+        let mut ids: Vec<u64> = typed.map(|typed| typed.statement.id).collect();
+        if ids.len() >= TEXTS {
             // Their numbers grow: what is below the middle one is the older half.
-            let mut ids: Vec<u64> = known.values().map(|statement| statement.id).collect();
             ids.sort_unstable();
             let middle = ids.get(TEXTS / 2).copied().unwrap_or(u64::MAX);
-            known.retain(|_, statement| statement.id >= middle);
+            known.retain(|_, list| {
+                list.retain(|typed| typed.statement.id >= middle);
+                !list.is_empty()
+            });
         }
         let text: Arc<str> = Arc::from(sql);
         // Formats and types are known when the server has described it.
         let statement = query::Statement::new(Arc::clone(&text), Vec::new(), Formats::Text);
-        known.insert(text, Arc::clone(&statement));
+        known.entry(text).or_default().push(Typed {
+            types: types.into(),
+            statement: Arc::clone(&statement),
+        });
         statement
     }
 }

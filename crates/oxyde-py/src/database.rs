@@ -249,12 +249,18 @@ impl Database {
         if is_empty(sql) {
             return Err(errors::programming(py, "the text contains no statement"));
         }
-        let statement = self.texts.get(sql);
         let flag = Arc::new(CancelFlag::new());
         let into = RowsInto::Dicts(Vec::new());
-        let (reader, collected) = reader::reader(py, self.server_or_oldest().dialect, into, &flag);
-        let encoder =
-            collected.encoder(self.server_or_oldest().dialect, params.to_tuple()?.unbind());
+        let dialect = self.server_or_oldest().dialect;
+        let (reader, collected) = reader::reader(py, dialect, into, &flag);
+        let params = params.to_tuple()?;
+        let (statement, encoder) = if postgres {
+            (self.texts.get(sql, &[]), collected.encoder(params.unbind()))
+        } else {
+            let params = bind::natural::mysql(&params, dialect)?;
+            let types = bind::parameters::types(&params);
+            (self.texts.get(sql, types), collected.encoded(params))
+        };
         let sql = Arc::clone(&statement.sql);
         let work = Work::Query(Box::new(Query {
             taints: taints(&sql),

@@ -9,7 +9,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use oxyde_exec::query::{Column, Encode, Malformed, RawRows, RowReader};
+use oxyde_exec::query::{Column, Encode, Encoded, Formats, Malformed, RawRows, RowReader};
 use oxyde_exec::{CancelFlag, CancelReason, ErrorKind, ExecError};
 use oxyde_sql::Dialect;
 use pyo3::ffi;
@@ -67,16 +67,28 @@ impl Collected {
     }
 
     /// Encodes the parameters of raw SQL as soon as the server has said what they are.
-    pub fn encoder(&self, server: Dialect, params: Py<PyTuple>) -> Encode {
+    pub fn encoder(&self, params: Py<PyTuple>) -> Encode {
+        self.once_described(move |py, types, columns| {
+            bind::natural::postgres(params.bind(py), types, columns)
+        })
+    }
+
+    /// Hands parameters over if they are those of the statement.
+    pub fn encoded(&self, params: Encoded) -> Encode {
+        self.once_described(move |py, types, columns| {
+            bind::natural::fits(py, usize::from(params.count), types.len(), columns)?;
+            Ok((params.clone(), Formats::Binary))
+        })
+    }
+
+    fn once_described(
+        &self,
+        encode: impl Fn(Python<'_>, &[u32], &[Column]) -> PyResult<(Encoded, Formats)> + Send + 'static,
+    ) -> Encode {
         let kept = Arc::clone(&self.kept);
         Box::new(move |types, columns| {
             Python::attach(|py| {
-                let params = params.bind(py);
-                let encoded = match server {
-                    Dialect::Postgres => bind::natural::postgres(params, types, columns),
-                    other => bind::natural::mysql(params, types.len(), columns, other),
-                };
-                encoded.map_err(|error| {
+                encode(py, types, columns).map_err(|error| {
                     *lock(&kept.encoding) = Some(error);
                     ExecError::new(ErrorKind::Data, "a parameter was refused")
                 })

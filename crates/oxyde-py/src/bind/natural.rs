@@ -68,8 +68,7 @@ pub fn postgres(
     columns: &[Column],
 ) -> PyResult<(Encoded, Formats)> {
     let py = params.py();
-    distinct(py, columns)?;
-    as_many(params, oids.len())?;
+    fits(py, params.len(), oids.len(), columns)?;
     let mut values = Vec::new();
     let mut binary = Vec::with_capacity(oids.len());
     for (index, (value, oid)) in params.iter().zip(oids).enumerate() {
@@ -114,16 +113,9 @@ pub fn postgres(
 }
 
 /// The parameters of raw SQL for MySQL or MariaDB, which only say how many they expect.
-pub fn mysql(
-    params: &Bound<'_, PyTuple>,
-    count: usize,
-    columns: &[Column],
-    server: Dialect,
-) -> PyResult<(Encoded, Formats)> {
+pub fn mysql(params: &Bound<'_, PyTuple>, server: Dialect) -> PyResult<Encoded> {
     let py = params.py();
-    distinct(py, columns)?;
-    as_many(params, count)?;
-    let mut out = Parameters::new(count);
+    let mut out = Parameters::new(params.len());
     for (index, value) in params.iter().enumerate() {
         let label = format!("parameter {}", index + 1);
         let target = Target {
@@ -133,7 +125,19 @@ pub fn mysql(
         };
         mysql_value(&value, target, &mut out)?;
     }
-    Ok((out.finish(py, server.name())?, Formats::Binary))
+    out.finish(py, server.name())
+}
+
+/// Whether the statement has such parameters, and a result without two columns of the same name.
+pub fn fits(py: Python<'_>, given: usize, expected: usize, columns: &[Column]) -> PyResult<()> {
+    distinct(py, columns)?;
+    if given == expected {
+        return Ok(());
+    }
+    Err(errors::programming(
+        py,
+        &format!("the statement has {expected} parameters, {given} were given"),
+    ))
 }
 
 /// A `timedelta` is what a field of that type stores, and no TIME.
@@ -190,19 +194,6 @@ fn mysql_value(value: &Bound<'_, PyAny>, target: Target<'_>, out: &mut Parameter
 /// What a field stores of a member of an enum.
 fn plain_value<'py>(member: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     member.getattr(intern!(member.py(), "value"))
-}
-
-fn as_many(params: &Bound<'_, PyTuple>, expected: usize) -> PyResult<()> {
-    if params.len() == expected {
-        return Ok(());
-    }
-    Err(errors::programming(
-        params.py(),
-        &format!(
-            "the statement has {expected} parameters, {} were given",
-            params.len()
-        ),
-    ))
 }
 
 /// Rows become dicts, in which one of two columns of the same name would be lost.

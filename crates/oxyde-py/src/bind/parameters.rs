@@ -29,6 +29,13 @@ pub struct Mark {
     values: usize,
 }
 
+/// The types of the values, two bytes each.
+pub fn types(values: &Encoded) -> &[u8] {
+    let count = usize::from(values.count);
+    let types = values.values.get(nulls(count) + 1..head(count));
+    types.unwrap_or_default()
+}
+
 /// The kind of a parameter, also of one that is NULL.
 pub type Kind = u8;
 
@@ -236,6 +243,26 @@ mod tests {
         }
         assert_eq!(parameters.size(), parameters.bytes.len());
         hex(&parameters)
+    }
+
+    #[test]
+    fn the_types_of_what_was_encoded() {
+        for count in [0, 1, 9] {
+            let mut parameters = filled(count, count);
+            parameters.resize(count);
+            let encoded = Encoded {
+                count: u16::try_from(count).unwrap(),
+                formats: Formats::Binary,
+                values: parameters.bytes,
+            };
+            let expected: Vec<u8> = (0..count)
+                .flat_map(|index| match index % 3 {
+                    2 => [kind::LONGLONG, 0],
+                    _ => [kind::VAR_STRING, 0],
+                })
+                .collect();
+            assert_eq!(types(&encoded), expected);
+        }
     }
 
     fn moment(micros: u32) -> Stamp {

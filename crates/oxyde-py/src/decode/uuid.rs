@@ -21,30 +21,24 @@ pub fn sqlite<'py>(py: Python<'py>, cell: CellRef<'_>) -> Decoded<'py> {
 }
 
 pub fn digits(bytes: &[u8]) -> Option<[u8; 32]> {
-    let plain = match bytes.len() {
-        32 => true,
+    let mut out = [0u8; 32];
+    match bytes.len() {
+        32 => out.copy_from_slice(bytes),
         36 => {
-            let hyphens = bytes
-                .iter()
-                .enumerate()
-                .filter(|(_, b)| **b == b'-')
-                .map(|(i, _)| i);
-            if !hyphens.eq([8, 13, 18, 23]) {
-                return None;
+            let mut places = out.as_mut_slice();
+            for (index, group) in bytes.split(|byte| *byte == b'-').enumerate() {
+                let length = *[8, 4, 4, 4, 12].get(index)?;
+                let (place, rest) = places.split_at_mut_checked(length)?;
+                if group.len() != length {
+                    return None;
+                }
+                place.copy_from_slice(group);
+                places = rest;
             }
-            false
         }
         _ => return None,
-    };
-    let mut out = [0u8; 32];
-    let source = bytes.iter().filter(|b| plain || **b != b'-');
-    for (to, from) in out.iter_mut().zip(source) {
-        if !from.is_ascii_hexdigit() {
-            return None;
-        }
-        *to = *from;
     }
-    Some(out)
+    out.iter().all(u8::is_ascii_hexdigit).then_some(out)
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -94,4 +88,32 @@ pub fn hex(number: u128) -> [u8; 32] {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::digits;
+
+    #[test]
+    fn only_the_usual_forms() {
+        let plain = b"0123456789abcdefABCDEF0123456789";
+        for text in [
+            "0123456789abcdefABCDEF0123456789",
+            "01234567-89ab-cdef-ABCD-EF0123456789",
+        ] {
+            assert_eq!(digits(text.as_bytes()).as_ref(), Some(plain), "{text}");
+        }
+        for text in [
+            "",
+            "0123456789abcdefABCDEF012345678g",
+            "01234567-89ab-cdef-ABCD-EF012345678",
+            "0123456789ab-cdef-ABCD-EF0123-456789",
+            "01234567-89ab-cdef-ABCDEF0123456789-",
+            "01234567-89ab-cdef-ABCD-EF01234-5678",
+            "------------------------------------",
+            "{1234567-89ab-cdef-ABCD-EF012345678}",
+        ] {
+            assert_eq!(digits(text.as_bytes()), None, "{text}");
+        }
+    }
 }

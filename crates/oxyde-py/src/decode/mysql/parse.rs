@@ -31,12 +31,15 @@ pub fn from_text(form: Form, bytes: &[u8]) -> Option<Value<'_>> {
 
 /// A number without an exponent.
 pub fn decimal(bytes: &[u8]) -> Option<&str> {
-    let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
-    let plain = digits
-        .iter()
-        .all(|byte| byte.is_ascii_digit() || *byte == b'.');
-    let points = digits.iter().filter(|byte| **byte == b'.').count();
-    if !plain || points > 1 || digits.len() == points {
+    let (mut digits, mut points) = (0usize, 0usize);
+    for byte in bytes.strip_prefix(b"-").unwrap_or(bytes) {
+        match byte {
+            b'0'..=b'9' => digits += 1,
+            b'.' => points += 1,
+            _ => return None,
+        }
+    }
+    if digits == 0 || points > 1 {
         return None;
     }
     str::from_utf8(bytes).ok()
@@ -70,4 +73,46 @@ pub fn clock(bytes: &[u8]) -> Option<Clock> {
         seconds: stamp.second,
         micros: stamp.micros,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_what_looks_like_one() {
+        for text in ["0", "-1.50", "1.", ".5", "99999999999999999999999999"] {
+            assert_eq!(decimal(text.as_bytes()), Some(text));
+        }
+        for text in ["", "-", ".", "-.", "1.2.3", "1e5", "+1", "NaN", "1 ", "--1"] {
+            assert_eq!(decimal(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_of_a_day_and_others() {
+        let micros = |text: &str| clock(text.as_bytes()).map(|clock| clock.micros());
+        for (text, expected) in [
+            ("00:00:00", Some(0)),
+            ("23:59:59.999999", Some(86_399_999_999)),
+            ("-00:00:00.000001", Some(-1)),
+            ("838:59:59", Some(3_020_399_000_000)),
+            ("-100:00:00.5", Some(-360_000_500_000)),
+            ("1:00:00", None),
+            ("01:00:00x", None),
+            ("a01:00:00", None),
+            ("", None),
+        ] {
+            assert_eq!(micros(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn moments_have_no_zone() {
+        assert!(stamp(b"2024-02-29 01:02:03.5").is_some());
+        assert!(stamp(b"2024-02-29T01:02:03Z").is_some());
+        assert!(stamp(b"2024-02-29").is_some());
+        assert!(stamp(b"2024-02-29 01:02:03+01:00").is_none());
+        assert!(stamp(b"2024-02-29 25").is_none());
+    }
 }
