@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -20,15 +18,8 @@ from oxyde.exceptions import (
     TransactionTimeoutError,
 )
 
-from .harness import SERVERS, Holder, Where, check, on
+from .harness import SERVERS, Holder, Where, check, lasts, on
 from .programs.common import ENDLESS, Account, Entry, long, long_write, quiet
-
-
-@contextmanager
-def lasts(at_least: float, at_most: float) -> Iterator[None]:
-    started = time.monotonic()
-    yield
-    assert at_least <= time.monotonic() - started <= at_most
 
 
 async def held(until: asyncio.Event, holding: asyncio.Event) -> None:

@@ -56,6 +56,11 @@ def long_write(rows: int) -> str:
     return "INSERT INTO faults_entry (nonce, part) " + long(rows).replace("SELECT total", "SELECT 'long', total", 1)
 
 
+def sleep(seconds: object = "?") -> str:
+    """The call of a function that takes so long, on a server."""
+    return f"{'SLEEP' if get_connection().backend in MYSQL else 'pg_sleep'}({seconds})"
+
+
 def database_at(url: str, *, name: str = "default", **settings: Any) -> AsyncDatabase:
     """A registered, unconnected database."""
     return AsyncDatabase(url, name=name, settings=PoolSettings(**settings), overwrite=True)
