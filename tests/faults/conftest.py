@@ -81,7 +81,7 @@ def unusual() -> Iterator[MySQLServer]:
 
 
 @pytest.fixture
-async def elsewhere(unusual: MySQLServer) -> AsyncIterator[Callable[..., Any]]:
+async def elsewhere(where: Where, unusual: MySQLServer) -> AsyncIterator[Callable[..., Any]]:
     """As `opened`, in a database of that server, which is dropped; nobody may be connected to it any more."""
     unusual.query("CREATE DATABASE elsewhere")
     made: list[AsyncDatabase] = []
