@@ -89,11 +89,16 @@ def busy(name: str) -> list[tuple[str | None, ...]]:
 def end_sessions(name: str) -> None:
     """End what others have open in a database."""
     for thread, *_ in sessions(name):
-        try:
-            observer(name).query(f"KILL {thread}")
-        except ServerError as error:
-            if error.number != NO_SUCH_THREAD:  # it has ended by itself
-                raise
+        end_session(name, thread)
+
+
+def end_session(name: str, thread: str | None) -> None:
+    """End one of them."""
+    try:
+        observer(name).query(f"KILL {thread}")
+    except ServerError as error:
+        if error.number != NO_SUCH_THREAD:  # it has ended by itself
+            raise
 
 
 def empty(name: str, seconds: float = 5.0) -> None:
