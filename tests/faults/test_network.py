@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -152,7 +153,12 @@ async def test_cut_in_the_middle_of_an_answer(opened: Any, proxy: Proxy) -> None
             with pytest.raises(ConnectionLostError):
                 await execute_raw(f"WITH RECURSIVE {NUMBERS} SELECT repeat('x', 1000) AS x FROM n")
             proxy.reset()
-            assert await asyncio.wait_for(execute_raw("SELECT 1 AS one"), 5) == [{"one": 1}]
+            # One that the pool began to open in its place was cut as well.
+            async with asyncio.timeout(2):
+                while True:
+                    with suppress(ConnectError):
+                        assert await execute_raw("SELECT 1 AS one") == [{"one": 1}]
+                        break
         await quiet(database)
     finally:
         await database.disconnect()
