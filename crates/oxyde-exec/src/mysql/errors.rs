@@ -17,7 +17,7 @@ pub(super) const TOO_LONG: u16 = 1153;
 /// Two texts whose collations have nothing in common.
 const ILLEGAL_MIX: u16 = 1267;
 /// A value cannot be written in the character set of what it is compared with.
-const INCONVERTIBLE: u16 = 3854;
+const INCONVERTIBLE: u16 = 3988;
 /// KILL QUERY.
 pub(super) const INTERRUPTED: u16 = 1317;
 
@@ -80,7 +80,7 @@ fn hint(number: u16) -> Option<&'static str> {
         1461 => Some(
             "raise max_prepared_stmt_count on the server, or keep fewer statements prepared per connection",
         ),
-        INCONVERTIBLE => Some(
+        3854 | INCONVERTIBLE => Some(
             "the character set of the column has not got every letter of the value: convert it to utf8mb4",
         ),
         _ => None,
