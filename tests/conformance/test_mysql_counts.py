@@ -209,9 +209,7 @@ class TestWhatComesBack:
     async def test_of_upserts(self, relay: Relay, returns: bool) -> None:
         async def upserts() -> None:
             rows = [{"name": f"n{number}", "size": number} for number in range(300)]
-            found = await Kept.objects.bulk_create(
-                rows, on_conflict="update", conflict_fields=["name"], returning=True
-            )
+            found = await Kept.objects.bulk_create(rows, on_conflict="update", conflict_fields=["name"], returning=True)
             assert [(row.name, row.size, row.colour) for row in found] == [(f"n{n}", n, "red") for n in range(300)]
 
         await upserts()

@@ -302,9 +302,7 @@ async def _run(database: Database, lease: Lease | None, batch: _Batch, rows: lis
     return await finish(run_bulk(database, plan, batch.shape, rows, batch.loader, lease))
 
 
-async def _written_and_read(
-    database: Database, lease: Lease, batch: _Batch, rows: list[Any], alone: bool
-) -> list[Any]:
+async def _written_and_read(database: Database, lease: Lease, batch: _Batch, rows: list[Any], alone: bool) -> list[Any]:
     """RETURNING, where the database lacks it: the rows are written together, and then read by a key.
 
     `alone`: the transaction has been opened for these rows, so that nothing was read in it before.

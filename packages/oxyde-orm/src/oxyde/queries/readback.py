@@ -178,9 +178,7 @@ def _same(key: Sequence[object]) -> Hashable | None:
     return parts
 
 
-def _by_keys(
-    columns: Sequence[Column], keys: list[tuple[object, ...]]
-) -> Iterator[tuple[ir.Node, tuple[object, ...]]]:
+def _by_keys(columns: Sequence[Column], keys: list[tuple[object, ...]]) -> Iterator[tuple[ir.Node, tuple[object, ...]]]:
     """Conditions under which just these rows are found, with their parameters; few different ones."""
     if len(columns) == 1:
         (column,) = columns
