@@ -102,6 +102,33 @@ async def test_a_silent_server_inside_a_transaction(opened: Any, proxy: Proxy) -
         await database.disconnect()
 
 
+@pytest.mark.parametrize("where_it_falls_silent", ["statement", "savepoint", "begin"])
+async def test_limits_of_statements_hold_for_whole_blocks(
+    opened: Any, proxy: Proxy, where_it_falls_silent: str
+) -> None:
+    """Neither the beginning of a block nor its ROLLBACK waits for a server that says nothing."""
+    await (await opened(accounts=3)).disconnect()
+    database = await connected(proxy.url, statement_timeout=0.5, acquire_timeout=0.5)
+
+    def silence(place: str) -> None:
+        if place == where_it_falls_silent:
+            proxy.blackhole()
+
+    try:
+        with lasts(0.4, 2.5), pytest.raises(QueryTimeoutError):
+            silence("begin")
+            async with atomic():
+                await Entry.objects.create(nonce="never")
+                silence("savepoint")
+                async with atomic():
+                    silence("statement")
+                    await Entry.objects.create(nonce="never")
+        proxy.reset()
+        assert await asyncio.wait_for(Entry.objects.count(), 5) == 0
+    finally:
+        await database.disconnect()
+
+
 # -- connections that die
 
 
