@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import logging
 import os
 import random
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,14 @@ import pytest
 from oxyde import AsyncDatabase
 from oxyde.db import registry
 
+from .canary import check_silent
 from .harness import KINDS, SERVERS, Where, kill_the_rest
 from .programs.common import prepared, quiet
 
-# What only one server has needs it.
+# What only one server has needs it, and what servers have one of them.
 collect_ignore_glob = [f"test_{name}_*.py" for name, server in SERVERS.items() if not server.SERVER]
+if not any(server.SERVER for server in SERVERS.values()):
+    collect_ignore_glob.append("test_server_*.py")
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +44,18 @@ def seed() -> int:
     seed = int(os.environ.get("OXYDE_FAULTS_SEED") or random.SystemRandom().randrange(2**32))
     print(f"OXYDE_FAULTS_SEED={seed}")
     return seed
+
+
+@pytest.fixture
+def overheard(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Nothing of it in logs of any level, warnings, or what is written to standard output and error."""
+    caplog.set_level(logging.DEBUG)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        yield
+    out, err = capfd.readouterr()
+    check_silent(iter((caplog.text, repr([record.__dict__ for record in caplog.records]), out, err)), "logs")
+    check_silent((str(warning.message) for warning in found), "warnings")
 
 
 @pytest.fixture(params=KINDS)
