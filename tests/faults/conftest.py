@@ -48,13 +48,14 @@ def seed() -> int:
 
 @pytest.fixture
 def overheard(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Nothing of it in logs of any level, warnings, or what is written to standard output and error."""
+    """Nothing of the canary in logs of any level, warnings, or what is written to standard output and error."""
     caplog.set_level(logging.DEBUG)
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         yield
-    out, err = capfd.readouterr()
-    check_silent(iter((caplog.text, repr([record.__dict__ for record in caplog.records]), out, err)), "logs")
+    logged = caplog.get_records("call")
+    check_silent((f"{record.getMessage()} {record.__dict__}" for record in logged), "logs")
+    check_silent(iter(capfd.readouterr()), "standard output and error")
     check_silent((str(warning.message) for warning in found), "warnings")
 
 
