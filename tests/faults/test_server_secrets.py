@@ -1,4 +1,4 @@
-"""The same of servers that ask for a password: what is refused, and what fails behind the right one."""
+"""A password never shows, of servers that ask for a password: what is refused, and what fails behind the right one."""
 
 from __future__ import annotations
 
