@@ -133,7 +133,11 @@ def kill_the_rest() -> None:
 
 
 def finish_program(process: subprocess.Popen[str], seconds: float = 30.0) -> Finished:
-    """Wait for a script; one that hangs is stopped with the stacks of its threads as its stderr."""
+    """Wait for a script; one that hangs is stopped with the stacks of its threads as its stderr.
+
+    ``seconds`` are for the sizes of a quick run.
+    """
+    seconds *= max(1.0, SCALE)
     try:
         out, err = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:

@@ -22,7 +22,7 @@ def grown(samples: list[dict[str, Any]]) -> dict[str, float]:
 def test_nothing_grows(where: Where, seed: int) -> None:
     observer = SERVERS[where.kind].observer("faults") if where.kind in SERVERS else None
     known = observer and (observer.pid if where.kind == "postgres" else observer.id)
-    found = run_program("soak", where, seconds=60 + 2 * SECONDS, seed=seed, lasts=SECONDS, observer=known).report
+    found = run_program("soak", where, seconds=90, seed=seed, lasts=SECONDS, observer=known).report
     print(found["seen"], found["samples"][0], found["samples"][-1])
     change = grown(found["samples"])
     print(change)
