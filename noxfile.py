@@ -76,7 +76,7 @@ MINORS = range(11, 16)
 REQUIRED = os.environ.get("CI", "").lower() in ("true", "1")
 # A lane that is still running after this long is stopped, with the stacks of all its processes.
 LANE_MINUTES = 20
-# What `faults -- --long` multiplies the sizes by: 100,000 cancelled tasks, 20,000 transfers under kills, 10 min of soak.
+# What `faults -- --long` scales sizes by: 100,000 cancelled tasks, 20,000 transfers under kills, a soak of 10 min
 LONG = 50
 
 # ------------------------------------------------------------------------------------------------------------- sessions
