@@ -34,6 +34,8 @@ BY_HAND = (
     "\\\\'",
     "$$",
     "$x$ DROP $x$",
+    "$oxyde$; DROP TABLE faults_person; --",
+    "$oxyde$ $_oxyde$ $__oxyde$",
     "E'\\''",
     "U&'\\0027'",
     "x'27'",

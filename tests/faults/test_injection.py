@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import logging
 import re
@@ -36,6 +37,7 @@ from oxyde import (
     atomic,
     create_tables,
     drop_tables,
+    unregister_connection,
 )
 from oxyde.models import unregister_table
 from oxyde.queries.scope import scope_of
@@ -421,6 +423,51 @@ async def test_tables_of_any_name(where: Where) -> None:
         assert await Person.objects.values_list("name", flat=True) == ["witness"]
         assert checked > 15
         assert database.stats()["in_use"] == 0
+
+
+async def test_enums_of_any_name(where: Where) -> None:
+    """Types, their members and defaults: on PostgreSQL a type of its own, elsewhere a list or a CHECK."""
+    async with database_at(where.url):
+        await create_tables(models=[Person])
+        checked = 0
+        for name in texts(name for name in corpus(2_500, SEED)[:: max(1, round(40 / scaled(1)))] if len(name) < 28):
+            members = enum.Enum(name or "empty", {"one": name, "two": name + "'", "three": "\\" + name})  # type: ignore[misc]
+
+            class Kinds(Model):
+                id: int | None = Field(default=None, db_pk=True)
+                kind: members = members.three  # type: ignore[valid-type]
+
+                class Meta:
+                    is_table = True
+                    table_name = "faults_kinds"
+
+            try:
+                await create_tables(models=[Kinds])
+            except NotSupportedError:
+                assert not plain(name), name
+                continue
+            finally:
+                unregister_table(Kinds)
+            await Kinds.objects.bulk_create([Kinds(), *(Kinds(kind=member) for member in members)])
+            for member, count in zip(members, (1, 1, 2), strict=True):
+                assert await Kinds.objects.filter(kind=member).values_list("kind", flat=True) == [member] * count
+            await drop_tables(models=[Kinds])
+            checked += 1
+        assert checked > 20
+        assert outside(where, TABLES[where.kind]) == [[["faults_person"]]]
+
+
+async def test_databases_of_any_name() -> None:
+    """An alias is a key of a dict, and stays one."""
+    for name in filter(None, texts(corpus(2_500, SEED)[:: max(1, round(40 / scaled(1)))])):
+        async with AsyncDatabase("sqlite://:memory:", name=name) as database:
+            await create_tables(name, models=[Person])
+            async with atomic(using=name) as outer, outer.savepoint() as inner:
+                assert re.fullmatch(r"[a-z_0-9]+", inner.savepoint_name or "")
+                await Person.objects.create(name=name, using=name)
+            assert await Person.objects.using(name).count() == 1
+            assert database.name == name
+        unregister_connection(name)
 
 
 TABLES = {
