@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,14 @@ from tests.servers.mysql import MySQLServer
 from tests.servers.proxy import Proxy
 from tests.servers.unavailable import named_in_the_summary
 
+from .canary import check_silent
 from .harness import KINDS, SERVERS, Where, kill_the_rest
 from .programs.common import prepared, quiet
 
-# What only one server has needs it.
+# What only one server has needs it, and what servers have one of them.
 collect_ignore_glob = [f"test_{name}_*.py" for name, server in SERVERS.items() if not server.SERVER]
+if not any(server.SERVER for server in SERVERS.values()):
+    collect_ignore_glob.append("test_server_*.py")
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +50,19 @@ def seed() -> int:
     seed = int(os.environ.get("OXYDE_FAULTS_SEED") or random.SystemRandom().randrange(2**32))
     print(f"OXYDE_FAULTS_SEED={seed}")
     return seed
+
+
+@pytest.fixture
+def overheard(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Nothing of the canary in logs of any level, warnings, or what is written to standard output and error."""
+    caplog.set_level(logging.DEBUG)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        yield
+    logged = caplog.get_records("call")
+    check_silent((f"{record.getMessage()} {record.__dict__}" for record in logged), "logs")
+    check_silent(iter(capfd.readouterr()), "standard output and error")
+    check_silent((str(warning.message) for warning in found), "warnings")
 
 
 @pytest.fixture(params=KINDS)
