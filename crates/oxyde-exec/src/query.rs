@@ -36,6 +36,17 @@ impl Statement {
             keep: true,
         })
     }
+
+    /// One that is not worth keeping prepared.
+    pub fn once(sql: Arc<str>, param_types: Vec<u32>, results: Formats) -> Arc<Self> {
+        Arc::new(Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            sql,
+            param_types: param_types.into(),
+            results,
+            keep: false,
+        })
+    }
 }
 
 /// Text or binary, for each of a list of values.

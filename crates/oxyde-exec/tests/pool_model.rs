@@ -109,7 +109,7 @@ impl Model {
                 assert!(self.ever.insert(slot), "a slot is never used twice");
                 self.opening.push((slot, loop_id));
             }
-            Action::Grant { ticket, conn } => {
+            Action::Grant { ticket, conn, .. } => {
                 let (loop_id, _) = self
                     .waiting
                     .remove(&ticket)

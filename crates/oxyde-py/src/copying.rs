@@ -64,6 +64,15 @@ impl CopyStatement {
 /// The bytes that go together in one message of the protocol.
 const CHUNK: usize = 64 * 1024;
 
+#[pymethods]
+impl Copy {
+    /// The statement that stores the rows.
+    #[getter(sql)]
+    fn text(&self) -> &str {
+        &self.statement.sql
+    }
+}
+
 impl Copy {
     pub fn new(statement: &Arc<CopyStatement>, lines: Lines, fill: Option<Fill>) -> Self {
         Self {

@@ -51,6 +51,11 @@ impl ManyRows {
         })
     }
 
+    /// What the statements have in common, as the statement for one row.
+    fn sql(&self) -> String {
+        format!("{}{}{}", self.head, self.row, self.tail)
+    }
+
     fn statement(&self, rows: usize) -> Arc<query::Statement> {
         let mut kept = lock(&self.kept);
         if let Some(at) = kept.iter().position(|(known, _)| *known == rows)
@@ -108,6 +113,8 @@ enum Answer {
 #[pyclass(frozen, module = "oxyde_core._core")]
 pub struct Parts {
     parts: Mutex<Vec<Part>>,
+    /// The statement for one row.
+    sql: String,
     count: usize,
     /// Keys come as the first one of each statement.
     told: Option<i64>,
@@ -134,6 +141,7 @@ impl Parts {
             })
             .collect();
         Self {
+            sql: many.sql(),
             count: parts.len(),
             parts: Mutex::new(parts),
             told,
@@ -213,6 +221,12 @@ impl Parts {
 impl Parts {
     fn __len__(&self) -> usize {
         self.count
+    }
+
+    /// The statement, as it is for one row.
+    #[getter]
+    fn sql(&self) -> &str {
+        &self.sql
     }
 
     /// What `run_bulk` answers, once all parts have been run and kept.
