@@ -25,6 +25,7 @@ with its tag.  `crates/oxyde-py/src/contract.rs` has one extractor for each tag,
       conflict: None | ("ignore", (field, …)) | ("update", (field, …), ((field, e), …))
     update := ("update", model_id, ((field, e), …), where | None, returning)
     delete := ("delete", model_id, where | None, returning)
+    A statement may come in ("comment", text, statement); the text goes behind the SQL and changes nothing.
 
 `model_id` is the number under which the model's table was registered with the core; fields are Python field
 names.  A change of this grammar changes IR_VERSION, which both sides compare when they are imported.
@@ -227,6 +228,11 @@ def update(
 def delete(model_id: int, where: Node | None = None, returning: Fields = ()) -> Node:
     """A DELETE."""
     return ("delete", model_id, where, returning)
+
+
+def comment(text: str, statement: Node) -> Node:
+    """A statement with a comment, which is as it will be sent: see `oxyde.queries.comment`."""
+    return ("comment", text, statement)
 
 
 MATCH_OPERATORS: Final[tuple[MatchOperator, ...]] = (

@@ -31,7 +31,20 @@ __all__ = ["ObservedDatabase", "Operation", "Watcher"]
 class Operation:
     """One operation: a statement, or the beginning or the end of a transaction."""
 
-    __slots__ = ("error", "name", "origin", "own", "rows", "seconds", "started", "table", "text", "values", "waited")
+    __slots__ = (
+        "batch",
+        "error",
+        "name",
+        "origin",
+        "own",
+        "rows",
+        "seconds",
+        "started",
+        "table",
+        "text",
+        "values",
+        "waited",
+    )
 
     def __init__(self, name: str, text: str, table: str | None = None, values: object = None) -> None:
         self.name = name
@@ -48,6 +61,8 @@ class Operation:
         """How long it took, the wait for a connection included."""
         self.waited: float | None = None
         """Seconds of waiting for a connection; None if there was none to wait for, or the operation did not get there."""
+        self.batch: int | None = None
+        """Rows that a bulk insert was given."""
         self.rows: int | None = None
         """Rows that came back, or were changed; None where the operation does not tell."""
         self.error: BaseException | None = None
@@ -105,6 +120,7 @@ class ObservedDatabase:
     ) -> Any:
         lease = _bare(lease)
         operation = self._of(shape, rows, lease)
+        operation.batch = len(rows)
         call = self._engine.run_bulk
         return self._observe(operation, call, shape, rows, fields, converters, loader, lease, timeout, params, fill)
 
@@ -185,6 +201,8 @@ class ObservedDatabase:
             operation.rows = len(result)
         elif isinstance(result, int):
             operation.rows = result
+        elif error is None:
+            operation.rows = operation.batch
         for watcher, token in zip(self._watchers, tokens, strict=True):
             watcher.end(operation, token)
 

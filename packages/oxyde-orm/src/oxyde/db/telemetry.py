@@ -83,6 +83,8 @@ class Telemetry:
             attributes["db.operation.name"] = operation.name
         if operation.table:
             attributes["db.collection.name"] = operation.table
+        if operation.batch is not None and operation.batch > 1:
+            attributes["db.operation.batch.size"] = operation.batch
         summary = f"{operation.name} {operation.table or ''}".strip()
         if summary:
             attributes["db.query.summary"] = summary
