@@ -26,6 +26,7 @@ pub struct Copy {
     /// Where each row ends.
     ends: Vec<usize>,
     statement: Arc<CopyStatement>,
+    table: String,
     keys: Arc<Mutex<Vec<i64>>>,
     fill: Mutex<Option<Fill>>,
 }
@@ -71,14 +72,30 @@ impl Copy {
     fn text(&self) -> &str {
         &self.statement.sql
     }
+
+    #[getter]
+    fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// The number of rows.
+    fn __len__(&self) -> usize {
+        self.ends.len()
+    }
 }
 
 impl Copy {
-    pub fn new(statement: &Arc<CopyStatement>, lines: Lines, fill: Option<Fill>) -> Self {
+    pub fn new(
+        statement: &Arc<CopyStatement>,
+        table: String,
+        lines: Lines,
+        fill: Option<Fill>,
+    ) -> Self {
         Self {
             lines: lines.bytes,
             ends: lines.ends,
             statement: Arc::clone(statement),
+            table,
             keys: Arc::default(),
             fill: Mutex::new(fill),
         }

@@ -619,7 +619,8 @@ impl Database {
         let told = statement.plan.told_key.then_some(step);
         let loader = loader.map(|loader| loader.clone().unbind());
         let encoded = given.encode_parts(&server)?;
-        Ok(encoded.map(|encoded| Parts::new(many, encoded, told, loader, fill)))
+        let table = table_of(shape)?;
+        Ok(encoded.map(|encoded| Parts::new(many, table, encoded, told, loader, fill)))
     }
 
     /// Runs one part of a bulk insert.
@@ -693,7 +694,8 @@ impl Database {
             uniform: uniform.as_ref(),
         };
         let lines = given.encode_lines(copy)?;
-        Ok(lines.map(|lines| Copy::new(copy, lines, fill)))
+        let table = table_of(shape)?;
+        Ok(lines.map(|lines| Copy::new(copy, table, lines, fill)))
     }
 
     /// Whether the rows can be copied; their keys are fetched then.
@@ -799,10 +801,7 @@ impl Database {
             StatementKind::Update => "UPDATE",
             StatementKind::Delete => "DELETE",
         };
-        let (_, bare) = contract::commented(shape)?;
-        let table = tables::get(bare.get_item(1)?.extract()?);
-        let name = table.map_or_else(String::new, |table| table.name.clone());
-        Ok((plan.sql.clone(), operation, name))
+        Ok((plan.sql.clone(), operation, table_of(shape)?))
     }
 
     /// A transaction that has not begun yet; `mode` is "write" or "read", `isolation` one of the four levels, `origin`
@@ -870,6 +869,13 @@ impl Database {
     fn ping(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.start(py, Work::Ping, Finish::Nothing, None, None)
     }
+}
+
+/// The table that a statement is about.
+fn table_of(shape: &Bound<'_, PyTuple>) -> PyResult<String> {
+    let (_, bare) = contract::commented(shape)?;
+    let table = tables::get(bare.get_item(1)?.extract()?);
+    Ok(table.map_or_else(String::new, |table| table.name.clone()))
 }
 
 /// The upper bounds of the waits in seconds, the last of them infinite, each with its count.

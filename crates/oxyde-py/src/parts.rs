@@ -115,6 +115,7 @@ pub struct Parts {
     parts: Mutex<Vec<Part>>,
     /// The statement for one row.
     sql: String,
+    table: String,
     count: usize,
     /// Keys come as the first one of each statement.
     told: Option<i64>,
@@ -126,6 +127,7 @@ impl Parts {
     /// `told`: the step between the keys that the server tells the first of.
     pub fn new(
         many: &ManyRows,
+        table: String,
         encoded: Vec<(usize, Encoded)>,
         told: Option<i64>,
         loader: Option<Py<Loader>>,
@@ -142,6 +144,7 @@ impl Parts {
             .collect();
         Self {
             sql: many.sql(),
+            table,
             count: parts.len(),
             parts: Mutex::new(parts),
             told,
@@ -227,6 +230,16 @@ impl Parts {
     #[getter]
     fn sql(&self) -> &str {
         &self.sql
+    }
+
+    #[getter]
+    fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// The number of rows of a part.
+    fn rows(&self, index: usize) -> usize {
+        lock(&self.parts).get(index).map_or(0, |part| part.rows)
     }
 
     /// What `run_bulk` answers, once all parts have been run and kept.

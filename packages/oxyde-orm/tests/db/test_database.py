@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 

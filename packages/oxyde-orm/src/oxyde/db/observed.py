@@ -126,13 +126,15 @@ class ObservedDatabase:
 
     def run_part(self, parts: Any, index: int, lease: Any = None, timeout: Any = None) -> Any:
         lease = _bare(lease)
-        operation = Operation("INSERT", parts.sql)
+        operation = Operation("INSERT", parts.sql, parts.table)
+        operation.batch = parts.rows(index)
         operation.own = lease is None
         return self._observe(operation, self._engine.run_part, parts, index, lease, timeout)
 
     def copy(self, copy: Any, loader: Any = None, lease: Any = None, timeout: Any = None) -> Any:
         lease = _bare(lease)
-        operation = Operation("COPY", copy.sql)
+        operation = Operation("COPY", copy.sql, copy.table)
+        operation.batch = len(copy)
         operation.own = lease is None
         return self._observe(operation, self._engine.copy, copy, loader, lease, timeout)
 
