@@ -70,7 +70,7 @@ def test_what_is_no_comment(text: Any) -> None:
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres", "mysql", "mariadb"])
 def test_tags_may_have_anything_in_them(dialect: str) -> None:
     plain = Noted.objects.filter(size=3).sql(dialect=dialect)[0]
-    for text in HOSTILE[:-5] + ["it's", "a,b='c'", "ä"]:
+    for text in [*HOSTILE[:-5], "it's", "a,b='c'", "ä"]:
         sent, params = Noted.objects.filter(size=3).sql_comment(b=text, a="1").sql(dialect=dialect)
         assert params == [3]
         before, opening, comment = sent.partition(" /* ")

@@ -69,7 +69,7 @@ def log() -> Iterator[Log]:
 
 @asynccontextmanager
 async def watching(lane: Lane, where: Path, **settings: Any) -> AsyncIterator[AsyncDatabase]:
-    """The lane's database with these settings, registered as "default", with the table; what was told of that is gone."""
+    """The lane's database with these settings as the default one, with the table; what was told of that is gone."""
     database = AsyncDatabase(lane.url(where, "default"), overwrite=True, settings=PoolSettings(**settings))
     async with database:
         await create_tables(models=[Watched])
@@ -118,10 +118,10 @@ async def test_transactions(lane: Lane, tmp_path: Path, log: Log) -> None:
             await Watched.objects.create(name="a")
             with pytest.raises(ZeroDivisionError):
                 async with atomic():
-                    1 / 0  # noqa: B018
+                    1 / 0
         with pytest.raises(ZeroDivisionError):
             async with atomic():
-                1 / 0  # noqa: B018
+                1 / 0
     told = [record.db_operation for record in log.records]  # type: ignore[attr-defined]
     assert [name for name in told if name not in ("INSERT", "DROP")] == [
         *("BEGIN", "SAVEPOINT", "ROLLBACK TO SAVEPOINT", "RELEASE SAVEPOINT", "COMMIT"),
@@ -303,7 +303,9 @@ async def test_metrics(lane: Lane, tmp_path: Path, told: Told) -> None:
         async with atomic():
             seen = told.metrics()
             size = database.stats()
-        state = {point.attributes["db.client.connection.state"]: point.value for point in seen["db.client.connection.count"]}
+        state = {
+            point.attributes["db.client.connection.state"]: point.value for point in seen["db.client.connection.count"]
+        }
         assert state == {"idle": size["idle"], "used": size["in_use"]}
         assert size["in_use"] == 1
         assert [point.value for point in seen["db.client.connection.pending_requests"]] == [0]

@@ -14,14 +14,12 @@ import pytest
 
 from oxyde import AsyncDatabase, atomic, db, execute_raw
 from oxyde.db import register_connection
-from oxyde.exceptions import ConnectError, OperationalError, PoolTimeoutError
-from tests.servers.proxy import Proxy
+from oxyde.exceptions import OperationalError, OxydeError, PoolTimeoutError
 
-from .harness import KINDS, SERVERS, Where, no_transactions, on
-from .programs.common import ENDLESS, Account, Entry, database_at, long, quiet
+from .harness import Where, no_transactions
+from .programs.common import ENDLESS, Account, Entry, long, quiet
 
 BOUNDS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, math.inf]
-NETWORKED = [kind for kind in KINDS if kind in SERVERS]
 
 
 @contextmanager
@@ -94,20 +92,6 @@ async def test_who_has_held_a_connection_for_the_longest_time(opened: Any) -> No
     await quiet(database)
 
 
-@on(*NETWORKED)
-async def test_a_statement_that_holds_the_connection(opened: Any) -> None:
-    database: AsyncDatabase = await opened(accounts=3, max_connections=1, acquire_timeout=0.1)
-    task = asyncio.create_task(execute_raw(long(ENDLESS)))
-    while database.stats()["in_use"] != 1:
-        await asyncio.sleep(0.001)
-    with pytest.raises(PoolTimeoutError, match="is a statement outside of a transaction"):
-        await Account.objects.filter(id=1).update(balance=7)
-    assert database.stats()["longest_holder"] is None
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    await quiet(database)
-
-
 async def test_no_more_than_so_many_wait(opened: Any) -> None:
     database: AsyncDatabase = await opened(accounts=3, max_connections=1, max_waiting=2)
     async with Holder():
@@ -159,33 +143,10 @@ async def test_closing_stops_what_goes_on(opened: Any, where: Where) -> None:
         await running
     blocked.cancel()
     await asyncio.gather(blocked, return_exceptions=True)
-    no_transactions()
+    if where.kind == "postgres":
+        no_transactions()
     await database.connect()
     assert await Entry.objects.count() == 0
-
-
-@on(*NETWORKED)
-async def test_closing_a_server_that_is_silent(opened: Any, where: Where) -> None:
-    """Nothing answers any more, not even the requests to stop."""
-    await (await opened(accounts=3)).disconnect()
-    with Proxy(where.url) as proxy:
-        database = database_at(proxy.url, ssl_mode="disable")
-        await database.connect()
-        await asyncio.gather(*(Account.objects.count() for _ in range(3)))
-        proxy.blackhole()
-        tasks = [asyncio.create_task(Account.objects.count()) for _ in range(3)]
-
-        async def block() -> None:
-            async with atomic():
-                await Entry.objects.create(nonce="never")
-
-        tasks.append(asyncio.create_task(block()))
-        await asyncio.sleep(0.05)
-        with lasts(0.3, 2.5):
-            await database.disconnect(timeout=0.3)
-        done, late = await asyncio.wait(tasks, timeout=1)
-        assert not late
-        assert all(isinstance(task.exception(), OperationalError) for task in done)
 
 
 async def test_all_databases_are_closed_in_the_time_of_one(opened: Any, where: Where) -> None:
@@ -200,13 +161,5 @@ async def test_all_databases_are_closed_in_the_time_of_one(opened: Any, where: W
     assert not first.connected
     assert not other.connected
     for block in reversed(blocks):
-        with pytest.raises(OperationalError):
+        with pytest.raises(OxydeError):
             await block.__aexit__(None, None, None)
-
-
-@on(*NETWORKED)
-async def test_nobody_is_there(where: Where) -> None:
-    with Proxy(where.url) as proxy:
-        proxy.refuse()
-        with lasts(0, 1), pytest.raises(ConnectError):
-            await database_at(proxy.url).connect()

@@ -270,7 +270,9 @@ class AsyncDatabase:
         log = None
         if every or threshold is not None:
             log = StatementLog(self._name, every=bool(every), threshold=threshold, values=settings.log_values)
-        watchers = tuple(watcher for watcher in (log, telemetry(self, core.backend, settings.telemetry)) if watcher is not None)
+        watchers = tuple(
+            watcher for watcher in (log, telemetry(self, core.backend, settings.telemetry)) if watcher is not None
+        )
         return cast("oxyde_core.Database", ObservedDatabase(core, watchers)) if watchers else core
 
     def peer(self) -> dict[str, str | int]:
@@ -286,7 +288,7 @@ class AsyncDatabase:
             found["server.address"], found["server.port"] = parsed.hosts[0]
         return found
 
-    async def disconnect(self, timeout: Duration | None = CLOSE_TIMEOUT) -> None:
+    async def disconnect(self, timeout: Duration | None = CLOSE_TIMEOUT) -> None:  # noqa: ASYNC109 - more happens then than a cancellation
         """Close all connections. Nothing happens if not connected.
 
         From now on nothing new is begun, and who waits for a connection is told so. Statements and transactions that

@@ -65,7 +65,7 @@ def _databases(settings: PoolSettings | None, aliases: dict[str, str | AsyncData
     return databases
 
 
-async def close(timeout: Duration | None = CLOSE_TIMEOUT) -> None:
+async def close(timeout: Duration | None = CLOSE_TIMEOUT) -> None:  # noqa: ASYNC109 - more happens then than a cancellation
     """Disconnect every registered database and forget all aliases; ``db.init()`` may follow.
 
     All are closed at once; what runs has ``timeout`` to end, see ``AsyncDatabase.disconnect``.

@@ -60,7 +60,7 @@ class Operation:
         self.seconds = 0.0
         """How long it took, the wait for a connection included."""
         self.waited: float | None = None
-        """Seconds of waiting for a connection; None if there was none to wait for, or the operation did not get there."""
+        """Seconds of waiting for a connection; None if there was none to wait for."""
         self.batch: int | None = None
         """Rows that a bulk insert was given."""
         self.rows: int | None = None

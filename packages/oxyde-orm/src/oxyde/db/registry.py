@@ -124,7 +124,7 @@ def get_connection(name: str = DEFAULT_ALIAS) -> AsyncDatabase:
         raise unknown_alias(name) from None
 
 
-async def disconnect_all(timeout: Duration | None = CLOSE_TIMEOUT) -> None:
+async def disconnect_all(timeout: Duration | None = CLOSE_TIMEOUT) -> None:  # noqa: ASYNC109 - more happens then than a cancellation
     """Disconnect every registered database and forget all aliases.
 
     They are closed at the same time, all of them even if closing one fails; the first error is raised afterwards.
@@ -138,7 +138,10 @@ async def disconnect_all(timeout: Duration | None = CLOSE_TIMEOUT) -> None:
     await disconnect_each(databases, timeout)
 
 
-async def disconnect_each(databases: list[AsyncDatabase], timeout: Duration | None = CLOSE_TIMEOUT) -> None:
+async def disconnect_each(
+    databases: list[AsyncDatabase],
+    timeout: Duration | None = CLOSE_TIMEOUT,  # noqa: ASYNC109 - more happens then than a cancellation
+) -> None:
     """Disconnect these databases at the same time; all of them even if one fails, then its error is raised.
 
     A wait that is cancelled does not cancel the closing: the engines finish it by themselves.

@@ -52,13 +52,11 @@ def telemetry(database: AsyncDatabase, backend: str, wanted: str | bool) -> Tele
     if wanted is False or (wanted == "auto" and not configured()):
         return None
     try:
-        import opentelemetry.metrics
-        import opentelemetry.trace
+        return Telemetry(database, backend)
     except ImportError as error:
         raise ImportError(
             "PoolSettings(telemetry=True) needs opentelemetry-api: pip install 'oxyde-orm[otel]'", name=error.name
         ) from error
-    return Telemetry(database, backend)
 
 
 class Telemetry:
