@@ -5,7 +5,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::error::ExecError;
 
@@ -24,6 +25,8 @@ pub struct Statement {
     pub results: Formats,
     /// A statement that is used once is not worth keeping prepared.
     pub keep: bool,
+    /// It took long when it was run last.
+    long: AtomicBool,
 }
 
 impl Statement {
@@ -34,6 +37,7 @@ impl Statement {
             param_types: param_types.into(),
             results,
             keep: true,
+            long: AtomicBool::new(false),
         })
     }
 
@@ -45,7 +49,23 @@ impl Statement {
             param_types: param_types.into(),
             results,
             keep: false,
+            long: AtomicBool::new(false),
         })
+    }
+}
+
+/// What takes longer than this makes others wait that share its connection.
+const LONG: Duration = Duration::from_millis(5);
+
+impl Statement {
+    /// It has run so long, without a wait for others before it.
+    pub fn took(&self, time: Duration) {
+        self.long.store(time >= LONG, Ordering::Relaxed);
+    }
+
+    /// Whether it took long when it was run last. What was never run is taken for short.
+    pub fn is_long(&self) -> bool {
+        self.long.load(Ordering::Relaxed)
     }
 }
 

@@ -96,6 +96,8 @@ struct Inner {
     holding: bool,
     spare: Vec<u8>,
     idle_since: Option<Instant>,
+    /// When the last statement was answered: from then on the server works on the next one.
+    answered: Option<Instant>,
 }
 
 impl Link {
@@ -126,6 +128,7 @@ impl Link {
                 holding: false,
                 spare: Vec::new(),
                 idle_since: None,
+                answered: None,
             }),
         })
     }
