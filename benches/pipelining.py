@@ -25,7 +25,7 @@ from oxyde import AsyncDatabase, Field, Model, PoolSettings, execute_raw
 
 URL = "postgres://postgres@127.0.0.1:5432/postgres"
 ROUNDS = 7
-LOOKUPS = 300
+LOOKUPS = 250
 
 
 class Row(Model):
@@ -125,7 +125,7 @@ async def main(url: str) -> None:
     for compiled in (False, True):
         for tasks in (5, 10, 20):
             times = {True: [], False: []}
-            for _ in range(ROUNDS // 2):
+            for _ in range(2):
                 for pipelining, database in databases.items():
                     registry.connections["default"] = database
                     times[pipelining] += await beside(tasks, compiled)

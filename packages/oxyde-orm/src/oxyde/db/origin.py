@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from types import CodeType, FrameType
 
@@ -10,18 +11,21 @@ __all__ = ["Origin", "caller", "line_of", "origin"]
 Origin = tuple[CodeType, int]
 """A code object and the instruction in it: made in no time, and read by `line_of` only if somebody wants to know."""
 
-_OURS = __name__.partition(".")[0]
+def caller(depth: int = 1) -> FrameType | None:
+    """Return the frame that called into Oxyde; None where that is the event loop, because a task runs nothing else.
 
-
-def caller() -> FrameType | None:
-    """Return the frame that called into Oxyde; None where that is the event loop, because a task runs nothing else."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        package = frame.f_globals.get("__name__", "").partition(".")[0]
-        if package != _OURS:
-            return None if package == "asyncio" else frame
+    The first ``depth`` frames are known to be ours: looking at a frame is what takes time here.
+    """
+    frame: FrameType | None = sys._getframe(depth)
+    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
         frame = frame.f_back
-    return None
+    if frame is None or frame.f_globals.get("__name__", "").startswith("asyncio."):
+        return None
+    return frame
+
+
+# As code objects name the files of this package: compared with those of the frames.
+_OURS = caller.__code__.co_filename.removesuffix(os.path.join("db", "origin.py"))
 
 
 def origin() -> Origin | None:

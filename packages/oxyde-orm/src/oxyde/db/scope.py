@@ -81,7 +81,8 @@ class Transaction:
         self.read_only = read_only
         self.isolation = isolation
         self.deferrable = deferrable
-        frame = caller()
+        # AtomicTransactionContext.open, ._begin and this.
+        frame = caller(4)
         begun_at = None if frame is None else (frame.f_code.co_filename, frame.f_lineno)
         self.lease: Lease = self.core.lease("read" if read_only else "write", isolation, deferrable, begun_at)
         # True while statements may be sent: begun, not ended, not broken as far as Python knows.
