@@ -8,6 +8,9 @@ right meets them, and a limit and an offset, which have no node of their own, co
 with its tag.  `crates/oxyde-py/src/contract.rs` has one extractor for each tag, and the documents in
 `tests/contract/golden` are read by both sides.
 
+A statement may come in an envelope, `("comment", text, statement)`: the text goes behind its SQL and is nothing to the
+compiler, so the envelope is opened before.
+
     Expr   := ("col", field) | ("param", type) | ("null",) | ("true",) | ("false",) | ("now",) | ("sql", text)
             | ("cmp", "eq|ne|lt|lte|gt|gte", e, e) | ("is_null", e) | ("is_not_null", e)
             | ("between", e, low, high) | ("in", e, ("param", ("array", type))) | ("not_in", e, ("param", …))
@@ -25,7 +28,6 @@ with its tag.  `crates/oxyde-py/src/contract.rs` has one extractor for each tag,
       conflict: None | ("ignore", (field, …)) | ("update", (field, …), ((field, e), …))
     update := ("update", model_id, ((field, e), …), where | None, returning)
     delete := ("delete", model_id, where | None, returning)
-    A statement may come in ("comment", text, statement); the text goes behind the SQL and changes nothing.
 
 `model_id` is the number under which the model's table was registered with the core; fields are Python field
 names.  A change of this grammar changes IR_VERSION, which both sides compare when they are imported.
