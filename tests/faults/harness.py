@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,18 @@ def on(*kinds: str) -> pytest.MarkDecorator:
     """The databases that a test runs on (by default a file, and databases of the servers that there are)."""
     there = [kind for kind in kinds if kind not in SERVERS or kind in KINDS]
     return pytest.mark.parametrize("where", there, indirect=True)
+
+
+WIRE = ("postgres", "mysql")
+"""What is talked to over a connection."""
+
+
+@contextmanager
+def lasts(at_least: float, at_most: float) -> Iterator[None]:
+    """The block takes so many seconds."""
+    started = time.monotonic()
+    yield
+    assert at_least <= time.monotonic() - started <= at_most
 
 
 def scaled(size: int) -> int:

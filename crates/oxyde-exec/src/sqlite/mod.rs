@@ -6,6 +6,7 @@
 //! open     flags, pragmas, callbacks of a connection          on the calling thread; plan says which
 //! log      the write-ahead log's checkpoints              watch    how running SQL is stopped
 //! rows     values in, rows out, driver errors             functions, decimal   the registered SQL functions
+//! place    files that are deleted or replaced
 //! ```
 
 pub mod config;
@@ -17,6 +18,7 @@ pub(crate) mod inline_write;
 mod jobs;
 mod log;
 mod open;
+mod place;
 mod plan;
 mod rows;
 mod watch;
