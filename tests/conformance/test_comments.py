@@ -54,17 +54,17 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_what_a_comment_must_not_be(text: str) -> None:
     with pytest.raises(ValueError, match="comment"):
-        Noted.objects.filter().sql_comment(text)
+        Noted.objects.sql_comment(text)
 
 
 @pytest.mark.parametrize("text", [None, 5, b"bytes"])
 def test_what_is_no_comment(text: Any) -> None:
     with pytest.raises(TypeError, match=r"sql_comment\(\) takes a str or tags"):
-        Noted.objects.filter().sql_comment(text)
+        Noted.objects.sql_comment(text)
     with pytest.raises(TypeError, match="not both"):
-        Noted.objects.filter().sql_comment("text", tag="too")
+        Noted.objects.sql_comment("text", tag="too")
     with pytest.raises(TypeError, match="The tag route must be a str"):
-        Noted.objects.filter().sql_comment(route=text)
+        Noted.objects.sql_comment(route=text)
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres", "mysql", "mariadb"])
@@ -86,19 +86,19 @@ def test_tags_may_have_anything_in_them(dialect: str) -> None:
 @pytest.mark.parametrize("text", ["!50000 DROP TABLE x", "M!100000 x", "+ NO_INDEX(x)", " ! x"])
 def test_no_comment_is_run(dialect: str, text: str) -> None:
     """What MySQL and MariaDB look for stands right behind the opening of a comment."""
-    sent, _ = Noted.objects.filter().sql_comment(text).sql(dialect=dialect)
+    sent, _ = Noted.objects.sql_comment(text).sql(dialect=dialect)
     assert sent.endswith(f" /* {text.strip()} */")
 
 
 def test_the_last_comment_counts() -> None:
-    query = Noted.objects.filter().sql_comment("first")
+    query = Noted.objects.sql_comment("first")
     assert query.sql_comment("second").sql(dialect="sqlite")[0].endswith('"conf_noted" /* second */')
     assert query.sql(dialect="sqlite")[0].endswith("/* first */")
     assert query.filter(size=1).limit(2).values("id").sql(dialect="sqlite")[0].endswith("/* first */")
 
 
 async def test_everything_works_with_a_comment(database: AsyncDatabase, rows: None) -> None:
-    noted = Noted.objects.filter().sql_comment("it's a test, really: 100%")
+    noted = Noted.objects.sql_comment("it's a test, really: 100%")
     assert [row.size for row in await noted.order_by("size")] == [0, 1, 2, 3, 4]
     assert await noted.filter(size__gte=3).count() == 2
     assert await noted.filter(size__in=[1, 2]).values_list("name", flat=True).order_by("id") == ["n1", "n2"]

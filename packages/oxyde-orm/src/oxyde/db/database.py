@@ -294,7 +294,7 @@ class AsyncDatabase:
         From now on nothing new is begun, and who waits for a connection is told so. Statements and transactions that
         run have ``timeout`` (seconds or timedelta; None: as long as they take) to end. After that statements are
         cancelled and transactions rolled back; a server that does not answer even to that keeps nobody waiting for
-        more than another second. The database stays registered and can be connected again.
+        more than two seconds longer. The database stays registered and can be connected again.
         """
         seconds = None if timeout is None else _SECONDS.check("timeout", timeout)
         started = time.monotonic()

@@ -11,6 +11,7 @@ __all__ = ["Origin", "caller", "line_of", "origin"]
 Origin = tuple[CodeType, int]
 """A code object and the instruction in it: made in no time, and read by `line_of` only if somebody wants to know."""
 
+
 def caller(depth: int = 1) -> FrameType | None:
     """Return the frame that called into Oxyde; None where that is the event loop, because a task runs nothing else.
 
