@@ -75,7 +75,7 @@ class _Commented:
         return call
 
 
-_SHAPED: Final = frozenset({"run", "run_bulk", "prepare_parts", "prepare_copy", "describe"})
+_SHAPED: Final = frozenset({"run", "run_bulk", "prepare_parts", "prepare_copy", "cursor", "describe"})
 """The methods whose first argument is a shape."""
 
 
