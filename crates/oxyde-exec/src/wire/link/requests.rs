@@ -127,7 +127,7 @@ impl Link {
     /// How many reads share this connection, if it takes this one, too.
     ///
     /// Only reads that take no locks and belong to no transaction, and only behind the same kind: else a follower could
-    /// wait for a lock that its own task holds. And only reads that were short when they ran last: a follower cannot
+    /// wait for a lock that its own task holds. And only reads that were short of late: a follower cannot
     /// move to another connection that becomes free before its own.
     pub(in crate::wire) fn followers(&self, job: &Job) -> Option<usize> {
         let inner = self.lock();
