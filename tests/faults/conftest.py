@@ -26,7 +26,7 @@ from .programs.common import prepared, quiet
 # What only one server has needs it, and what servers have one of them.
 collect_ignore_glob = [f"test_{name}_*.py" for name, server in SERVERS.items() if not server.SERVER]
 if not any(server.SERVER for server in SERVERS.values()):
-    collect_ignore_glob.append("test_server_*.py")
+    collect_ignore_glob += ["test_server_*.py", "test_network_*.py"]
 
 
 @pytest.fixture(autouse=True)

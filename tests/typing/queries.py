@@ -13,6 +13,8 @@ async def results() -> None:
     assert_type(query, Query[User])
     assert_type(await query, list[User])
     assert_type(await query.all(), list[User])
+    assert_type(query.sql_comment("nightly"), Query[User])
+    assert_type(await User.objects.sql_comment(route="/users").first(), User | None)
     assert_type(await query.all(mode="dict"), list[dict[str, Any]])
     assert_type(await query.all(mode="json"), bytes)
     assert_type(await query.first(), User | None)

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use crate::engine::{
-    CancelFlag, Completion, ConnId, Engine, Job, Lane, LoopId, Outcome, Sink, Stats, TxStatus, Work,
+    CancelFlag, Completion, ConnId, Engine, Job, Lane, LoopId, Origin, Outcome, Sink, Stats,
+    TxStatus, Work,
 };
 use crate::error::{ErrorKind, ExecError};
 use crate::lease::LeaseCore;
@@ -310,10 +311,23 @@ impl Core {
     pub(crate) fn stats(&self) -> Stats {
         let now = Instant::now();
         let mut stats = Stats::default();
-        for pool in &self.lock().pools {
-            pool.add_stats(now, &mut stats);
-        }
+        let longest = {
+            let state = self.lock();
+            let holds = state
+                .pools
+                .iter()
+                .filter_map(|pool| pool.add_stats(now, &mut stats));
+            holds.max_by_key(|(held, _)| *held)
+        };
+        stats.longest_hold = longest.map(|(held, _)| held);
+        stats.longest_holder = longest.and_then(|(_, conn)| self.origin(conn));
         stats
+    }
+
+    /// Where the transaction was begun that holds this connection.
+    fn origin(&self, conn: ConnId) -> Option<Origin> {
+        let leases = self.lock().open_leases();
+        leases.iter().find_map(|lease| lease.origin_on(conn))
     }
 
     pub(crate) fn loop_closed(self: &Arc<Self>, loop_id: LoopId) {
@@ -454,8 +468,9 @@ impl Core {
                 });
                 self.engine.close(conn, loop_id, done);
             }
-            Action::Grant { conn, .. } => match waiter {
+            Action::Grant { conn, waited, .. } => match waiter {
                 Some(Waiter::Run { job, loop_id, sink }) => {
+                    job.cancel.has_waited(waited);
                     self.engine.start(
                         conn,
                         job,
@@ -467,12 +482,20 @@ impl Core {
                     cancel,
                     deadline,
                     sink,
-                }) => lease.granted(conn, cancel, deadline, sink),
+                }) => {
+                    cancel.has_waited(waited);
+                    lease.granted(conn, cancel, deadline, sink);
+                }
                 None => self.give_back(conn, Left::clean(), Box::new(|| ())),
             },
             Action::Refuse { ticket: _, why } => {
                 if let Some(waiter) = waiter {
-                    waiter.refuse(&self.name, why);
+                    let longest = match &why {
+                        Refusal::Timeout(load) | Refusal::Full(load) => load.longest_hold,
+                        _ => None,
+                    };
+                    let holder = longest.and_then(|(_, conn)| self.origin(conn));
+                    waiter.refuse(&self.name, why, holder.as_ref());
                 }
             }
         }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::core::Core;
 use crate::engine::{
-    Begin, CancelFlag, CancelReason, Caps, Engine, Job, Lane, LoopId, Outcome, Paused, Sink, Stats,
-    TxStatus, Work,
+    Begin, CancelFlag, CancelReason, Caps, Engine, Job, Lane, LoopId, Origin, Outcome, Paused,
+    Sink, Stats, TxStatus, Work,
 };
 use crate::error::{ErrorKind, ExecError};
 use crate::lease::Lease;
@@ -223,7 +223,16 @@ impl Database {
 
     /// A transaction; nothing happens before its `begin`.
     pub fn lease(self: &Arc<Self>, begin: impl Into<Begin>) -> Arc<Lease> {
-        Lease::new(Arc::clone(&self.link().core), begin.into())
+        self.lease_from(begin, None)
+    }
+
+    /// The same; `origin` is where in the program it is begun.
+    pub fn lease_from(
+        self: &Arc<Self>,
+        begin: impl Into<Begin>,
+        origin: Option<Origin>,
+    ) -> Arc<Lease> {
+        Lease::new(Arc::clone(&self.link().core), begin.into(), origin)
     }
 
     /// When `expire` has something to do; may come earlier or later after any call.

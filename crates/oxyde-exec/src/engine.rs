@@ -301,6 +301,8 @@ pub struct CancelFlag {
     watcher: Mutex<Option<Arc<dyn Watcher>>>,
     /// The pool ticket the job waits on (0: none), so that a cancelled waiter leaves the queue at once.
     ticket: AtomicU64,
+    /// How long the job has waited for its connection, in microseconds.
+    waited: AtomicU64,
 }
 
 /// Is told, on any thread, that a flag was set.
@@ -322,6 +324,7 @@ impl CancelFlag {
             reason: AtomicU8::new(0),
             watcher: Mutex::new(None),
             ticket: AtomicU64::new(0),
+            waited: AtomicU64::new(0),
         }
     }
 
@@ -382,6 +385,16 @@ impl CancelFlag {
     pub(crate) fn ticket(&self) -> u64 {
         self.ticket.load(Ordering::Acquire)
     }
+
+    pub(crate) fn has_waited(&self, wait: Duration) {
+        let micros = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
+        self.waited.store(micros, Ordering::Release);
+    }
+
+    /// How long the job has waited for its connection, once it has one.
+    pub fn waited(&self) -> Duration {
+        Duration::from_micros(self.waited.load(Ordering::Acquire))
+    }
 }
 
 impl Default for CancelFlag {
@@ -393,6 +406,51 @@ impl Default for CancelFlag {
 impl fmt::Debug for CancelFlag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("CancelFlag").field(&self.reason()).finish()
+    }
+}
+
+/// How many acquires waited how long: counters with fixed bounds, so that counting one is an addition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// Those that waited no longer than the bound of the same place, and longer than the one before it; the last
+    /// counter is for those beyond all bounds.
+    pub counts: [u64; Self::BOUNDS.len() + 1],
+    pub total: Duration,
+}
+
+impl Waits {
+    /// In milliseconds.
+    pub const BOUNDS: [u64; 10] = [1, 5, 10, 50, 100, 500, 1_000, 5_000, 10_000, 30_000];
+
+    pub fn add(&mut self, wait: Duration) {
+        let place = Self::BOUNDS
+            .iter()
+            .position(|bound| wait <= Duration::from_millis(*bound))
+            .unwrap_or(Self::BOUNDS.len());
+        if let Some(count) = self.counts.get_mut(place) {
+            *count += 1;
+        }
+        self.total = self.total.saturating_add(wait);
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+        self.total = self.total.saturating_add(other.total);
+    }
+}
+
+/// Where in the program a connection was taken: the user's file and line, for messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    pub file: Arc<str>,
+    pub line: u32,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
     }
 }
 
@@ -412,5 +470,9 @@ pub struct Stats {
     pub lost: u64,
     /// How long the connection that has been held longest is in use.
     pub longest_hold: Option<Duration>,
+    /// Where the transaction that holds it was begun, if it is one.
+    pub longest_holder: Option<Origin>,
     pub max_connections: usize,
+    /// How long those had to wait that were granted a connection.
+    pub waits: Waits,
 }

@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::core::Core;
-use crate::engine::{Begin, BeginMode, CancelFlag, Job, Lane, LoopId, Sink, TxStatus, Work};
+use crate::engine::{
+    Begin, BeginMode, CancelFlag, Job, Lane, LoopId, Origin, Sink, TxStatus, Work,
+};
 use crate::error::{ErrorKind, ExecError};
 pub(crate) use crate::lease::life::LeaseCore;
 use crate::lease::life::{Item, Stage, State};
@@ -51,7 +53,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    pub(crate) fn new(core: Arc<Core>, begin: Begin) -> Arc<Self> {
+    pub(crate) fn new(core: Arc<Core>, begin: Begin, origin: Option<Origin>) -> Arc<Self> {
         let state = State {
             tx: Transaction::default(),
             stage: Stage::New,
@@ -60,12 +62,14 @@ impl Lease {
             deadline: None,
             tainted: false,
             asking: None,
+            held: None,
             loop_id: LoopId::ANY,
         };
         Arc::new(Self {
             core: Arc::new(LeaseCore {
                 core,
                 begin,
+                origin,
                 state: Mutex::new(state),
             }),
         })

@@ -32,7 +32,8 @@ pub use cells::{Cell, CellRef, Cells, Rows};
 pub use dispatch::Database;
 pub use engine::{
     Begin, BeginMode, CancelFlag, CancelReason, Caps, Completion, ConnId, Done, Engine, Isolation,
-    Job, Lane, LoopId, Outcome, Returning, Sink, Stats, Tag, TxStatus, Watcher, Work,
+    Job, Lane, LoopId, Origin, Outcome, Returning, Sink, Stats, Tag, TxStatus, Waits, Watcher,
+    Work,
 };
 pub use error::{Code, Effect, ErrorInfo, ErrorKind, ExecError};
 pub use lease::{Lease, LeaseStatus};

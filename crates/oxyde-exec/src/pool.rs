@@ -18,7 +18,7 @@ mod upkeep;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::engine::{ConnId, Lane, LoopId, Stats};
+use crate::engine::{ConnId, Lane, LoopId, Stats, Waits};
 use crate::error::ExecError;
 pub use crate::pool::action::{Action, Load, PoolConfig, Refusal, Ticket};
 
@@ -43,6 +43,7 @@ enum State {
 #[derive(Debug)]
 struct Waiter {
     loop_id: LoopId,
+    since: Instant,
     deadline: Option<Instant>,
 }
 
@@ -68,6 +69,7 @@ pub struct Pool {
     acquired: u64,
     timeouts: u64,
     lost: u64,
+    waits: Waits,
 }
 
 /// What is under way and not yet spoken for, during one pass over the waiters.
@@ -112,6 +114,7 @@ impl Pool {
             acquired: 0,
             timeouts: 0,
             lost: 0,
+            waits: Waits::default(),
         }
     }
 
@@ -133,7 +136,7 @@ impl Pool {
         if self.waiting.is_empty()
             && let Some(number) = self.pop_idle(loop_id)
         {
-            self.grant(now, ticket, number, out);
+            self.grant(now, ticket, number, Duration::ZERO, out);
             return;
         }
         // Only those count as waiting who really have to: whose connection is being opened is as good as served.
@@ -147,7 +150,14 @@ impl Pool {
             });
             return;
         }
-        self.waiting.insert(ticket, Waiter { loop_id, deadline });
+        self.waiting.insert(
+            ticket,
+            Waiter {
+                loop_id,
+                since: now,
+                deadline,
+            },
+        );
         if let Some(deadline) = deadline {
             self.deadlines.insert((deadline, ticket));
         }
@@ -174,13 +184,13 @@ impl Pool {
             number,
         })?;
         self.pop_idle(loop_id);
-        self.make_busy(now, number);
+        self.make_busy(now, number, Duration::ZERO);
         Some(taken)
     }
 
     /// A waiter no longer wants a connection; false if the ticket does not wait (any more).
     pub fn cancel(&mut self, now: Instant, ticket: Ticket, out: &mut Vec<Action>) -> bool {
-        let waited = self.remove_waiter(ticket);
+        let waited = self.remove_waiter(ticket).is_some();
         if waited {
             out.push(Action::Refuse {
                 ticket,
@@ -342,17 +352,23 @@ impl Pool {
             waiting: self.waiting.len(),
             longest_hold: self
                 .conns
-                .values()
-                .filter_map(|entry| match entry.state {
-                    State::Busy { since } => Some(now.saturating_duration_since(since)),
+                .iter()
+                .filter_map(|(number, entry)| match entry.state {
+                    State::Busy { since } => {
+                        let conn = ConnId {
+                            lane: self.lane,
+                            number: *number,
+                        };
+                        Some((now.saturating_duration_since(since), conn))
+                    }
                     _ => None,
                 })
-                .max(),
+                .max_by_key(|(held, _)| *held),
         }
     }
 
-    /// Adds this pool's numbers to `stats`.
-    pub fn add_stats(&self, now: Instant, stats: &mut Stats) {
+    /// Adds this pool's numbers to `stats`; answers which connection has been held longest, and for how long.
+    pub fn add_stats(&self, now: Instant, stats: &mut Stats) -> Option<(Duration, ConnId)> {
         let load = self.load(now);
         stats.size += self.conns.len();
         stats.idle += self.idle_total;
@@ -361,8 +377,9 @@ impl Pool {
         stats.acquired += self.acquired;
         stats.timeouts += self.timeouts;
         stats.lost += self.lost;
-        stats.longest_hold = stats.longest_hold.max(load.longest_hold);
         stats.max_connections += self.config.max_connections;
+        stats.waits.merge(&self.waits);
+        load.longest_hold
     }
 
     /// Serves the waiters in order, as the module's documentation says.
@@ -377,8 +394,11 @@ impl Pool {
         {
             cursor = Ticket(ticket.0.saturating_add(1));
             if let Some(number) = self.pop_idle(loop_id) {
-                self.remove_waiter(ticket);
-                self.grant(now, ticket, number, out);
+                let since = self
+                    .remove_waiter(ticket)
+                    .map_or(now, |waiter| waiter.since);
+                let waited = now.saturating_duration_since(since);
+                self.grant(now, ticket, number, waited, out);
                 continue;
             }
             if in_flight
@@ -438,25 +458,34 @@ impl Pool {
             .count()
     }
 
-    fn grant(&mut self, now: Instant, ticket: Ticket, number: u64, out: &mut Vec<Action>) {
-        if self.make_busy(now, number) {
+    fn grant(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        number: u64,
+        waited: Duration,
+        out: &mut Vec<Action>,
+    ) {
+        if self.make_busy(now, number, waited) {
             out.push(Action::Grant {
                 ticket,
                 conn: ConnId {
                     lane: self.lane,
                     number,
                 },
+                waited,
             });
         }
     }
 
-    fn make_busy(&mut self, now: Instant, number: u64) -> bool {
+    fn make_busy(&mut self, now: Instant, number: u64, waited: Duration) -> bool {
         let Some(entry) = self.conns.get_mut(&number) else {
             return false;
         };
         entry.state = State::Busy { since: now };
         self.busy_total += 1;
         self.acquired += 1;
+        self.waits.add(waited);
         true
     }
 
@@ -535,13 +564,11 @@ impl Pool {
             .map(|(_, number)| number)
     }
 
-    fn remove_waiter(&mut self, ticket: Ticket) -> bool {
-        let Some(waiter) = self.waiting.remove(&ticket) else {
-            return false;
-        };
+    fn remove_waiter(&mut self, ticket: Ticket) -> Option<Waiter> {
+        let waiter = self.waiting.remove(&ticket)?;
         if let Some(deadline) = waiter.deadline {
             self.deadlines.remove(&(deadline, ticket));
         }
-        true
+        Some(waiter)
     }
 }

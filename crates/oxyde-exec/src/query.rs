@@ -5,7 +5,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::error::ExecError;
 
@@ -24,6 +25,8 @@ pub struct Statement {
     pub results: Formats,
     /// A statement that is used once is not worth keeping prepared.
     pub keep: bool,
+    /// How often in a row it took long, as far as that matters.
+    long: AtomicU8,
 }
 
 impl Statement {
@@ -34,7 +37,43 @@ impl Statement {
             param_types: param_types.into(),
             results,
             keep: true,
+            long: AtomicU8::new(0),
         })
+    }
+
+    /// One that is not worth keeping prepared.
+    pub fn once(sql: Arc<str>, param_types: Vec<u32>, results: Formats) -> Arc<Self> {
+        Arc::new(Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            sql,
+            param_types: param_types.into(),
+            results,
+            keep: false,
+            long: AtomicU8::new(0),
+        })
+    }
+}
+
+/// What takes longer than this makes others wait that share its connection.
+const LONG: Duration = Duration::from_millis(5);
+
+impl Statement {
+    /// It has run so long, without a wait for others before it.
+    pub fn took(&self, time: Duration) {
+        let before = self.long.load(Ordering::Relaxed);
+        let now = if time >= LONG {
+            before.saturating_add(1)
+        } else {
+            0
+        };
+        if now != before {
+            self.long.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it took long the last two times: once may be the program's own hiccup.
+    pub fn is_long(&self) -> bool {
+        self.long.load(Ordering::Relaxed) > 1
     }
 }
 
@@ -276,5 +315,22 @@ impl fmt::Debug for Query {
             .field("sql", &self.statement.sql)
             .field("pure_read", &self.pure_read)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_twice_is_long_until_it_is_short_once() {
+        let statement = Statement::new("SELECT".into(), Vec::new(), Formats::Text);
+        let mut seen = Vec::new();
+        for milliseconds in [1, 9, 1, 9, 9, 9, 1, 9] {
+            statement.took(Duration::from_millis(milliseconds));
+            seen.push(statement.is_long());
+        }
+        let long = [false, false, false, false, true, true, false, false];
+        assert_eq!(seen, long);
     }
 }

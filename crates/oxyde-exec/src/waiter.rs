@@ -4,7 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::engine::{CancelFlag, CancelReason, Completion, Job, LoopId, Outcome, Sink, TxStatus};
+use crate::engine::{
+    CancelFlag, CancelReason, Completion, Job, LoopId, Origin, Outcome, Sink, TxStatus,
+};
 use crate::error::{ErrorKind, ExecError};
 use crate::lease::LeaseCore;
 use crate::pool::{Load, Refusal};
@@ -39,8 +41,9 @@ impl Waiter {
         }
     }
 
-    /// Tells the caller that there is no connection for it.
-    pub(crate) fn refuse(self, database: &str, why: Refusal) {
+    /// Tells the caller that there is no connection for it. `holder`: where the transaction was begun that has held a
+    /// connection for the longest time, if it is one.
+    pub(crate) fn refuse(self, database: &str, why: Refusal, holder: Option<&Origin>) {
         let error = match why {
             Refusal::Timeout(_)
                 if self
@@ -54,11 +57,13 @@ impl Waiter {
                 database,
                 "no connection became free before the acquire deadline",
                 &load,
+                holder,
             ),
             Refusal::Full(load) => busy(
                 database,
                 "too many callers wait for a connection already",
                 &load,
+                holder,
             ),
             Refusal::OpenFailed(cause) => cause,
             Refusal::Cancelled => {
@@ -79,10 +84,17 @@ impl Waiter {
     }
 }
 
-fn busy(database: &str, what: &str, load: &Load) -> ExecError {
-    let held = match load.longest_hold {
-        Some(held) => format!(", the longest holder for {:.1} s", held.as_secs_f64()),
-        None => String::new(),
+fn busy(database: &str, what: &str, load: &Load, holder: Option<&Origin>) -> ExecError {
+    let held = match (load.longest_hold, holder) {
+        (Some((held, _)), Some(origin)) => format!(
+            ", the longest holder for {:.1} s is the transaction begun at {origin}",
+            held.as_secs_f64()
+        ),
+        (Some((held, _)), None) => format!(
+            ", the longest holder for {:.1} s is a statement outside of a transaction",
+            held.as_secs_f64()
+        ),
+        (None, _) => String::new(),
     };
     ExecError::new(
         ErrorKind::PoolTimeout,

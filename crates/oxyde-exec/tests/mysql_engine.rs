@@ -115,6 +115,7 @@ fn open_at(
         drain_budget: Duration::from_secs(5),
         on_connect: Vec::new(),
         test_before_acquire: false,
+        pipelining: true,
         facts: FACTS,
         settings: Settings {
             mysql: SETTINGS,

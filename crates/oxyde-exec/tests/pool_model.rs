@@ -109,7 +109,7 @@ impl Model {
                 assert!(self.ever.insert(slot), "a slot is never used twice");
                 self.opening.push((slot, loop_id));
             }
-            Action::Grant { ticket, conn } => {
+            Action::Grant { ticket, conn, .. } => {
                 let (loop_id, _) = self
                     .waiting
                     .remove(&ticket)
@@ -546,4 +546,47 @@ fn the_queue_is_bounded() {
         (2, 2),
         "the fourth was refused"
     );
+}
+
+#[test]
+fn waits_are_counted_by_their_length() {
+    let mut pool = Pool::new(
+        Lane::Write,
+        PoolConfig {
+            max_connections: 1,
+            min_connections: 0,
+            max_waiting: None,
+            idle_timeout: None,
+            max_lifetime: None,
+        },
+    );
+    let start = Instant::now();
+    let at = |milliseconds| start + Duration::from_millis(milliseconds);
+    let mut out = Vec::new();
+    pool.acquire(start, Ticket(1), LoopId::ANY, None, &mut out);
+    let conn = ConnId {
+        lane: Lane::Write,
+        number: 1,
+    };
+    pool.opened(at(7), conn, 0, &mut out);
+    pool.acquire(at(8), Ticket(2), LoopId::ANY, None, &mut out);
+    pool.acquire(at(8), Ticket(3), LoopId::ANY, None, &mut out);
+    pool.cancel(at(9), Ticket(3), &mut out);
+    pool.release(at(1_008), conn, true, &mut out);
+    pool.release(at(1_009), conn, true, &mut out);
+    pool.acquire(at(60_000), Ticket(4), LoopId::ANY, None, &mut out);
+    let waited: Vec<u128> = out
+        .iter()
+        .filter_map(|action| match action {
+            Action::Grant { waited, .. } => Some(waited.as_millis()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(waited, [7, 1_000, 0]);
+    let mut stats = Stats::default();
+    let longest = pool.add_stats(at(60_500), &mut stats);
+    assert_eq!(longest, Some((Duration::from_millis(500), conn)));
+    assert_eq!(stats.waits.total, Duration::from_millis(1_007));
+    assert_eq!(stats.waits.counts, [1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0]);
+    assert_eq!(stats.acquired, 3);
 }

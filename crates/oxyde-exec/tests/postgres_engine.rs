@@ -54,6 +54,7 @@ fn database(address: &str, change: impl Fn(&mut PostgresConfig)) -> (Arc<Databas
         drain_budget: Duration::from_secs(5),
         on_connect: Vec::new(),
         test_before_acquire: false,
+        pipelining: true,
         facts: "SELECT 'anything', 'icu'",
     };
     change(&mut config);

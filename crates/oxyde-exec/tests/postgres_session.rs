@@ -285,12 +285,9 @@ fn names_are_never_used_twice() {
 
 #[test]
 fn statements_that_are_not_kept_have_no_name() {
-    let once = Statement {
-        keep: false,
-        ..Arc::into_inner(statement("SELECT 1")).unwrap()
-    };
+    let once = Statement::once("SELECT 1".into(), Vec::new(), Formats::Binary);
     for (mut session, statement) in [
-        (open(config()), &once),
+        (open(config()), &*once),
         (
             open(SessionConfig {
                 statement_cache: 0,

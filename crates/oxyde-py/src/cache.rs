@@ -3,6 +3,9 @@
 //! The key is the shape tuple itself, in a `PyDict` that only Rust sees: hashing and comparing a nested tuple in
 //! place costs 125–317 ns, while turning it into a Rust key costs several times as much. The cache is bounded:
 //! when it is full the older half goes, because programs have few shapes and a flood of them is a bug to survive.
+//!
+//! Statements with comments of the user's own are kept apart, so that a program whose comments never come twice
+//! pushes out nothing but those. One is kept prepared from its second use on, for the same reason.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,6 +27,8 @@ use crate::parts::ManyRows;
 
 const CAPACITY: usize = 2_000;
 
+const COMMENTED: usize = 256;
+
 /// A compiled statement with what is needed to encode its parameters.
 #[pyclass(frozen, module = "oxyde_core._core")]
 #[derive(Debug)]
@@ -39,6 +44,8 @@ pub struct Statement {
     pub copy: Option<Arc<CopyStatement>>,
     /// For a bulk insert in statements of many rows.
     pub many: Option<ManyRows>,
+    /// Nothing of it is kept prepared.
+    once: bool,
 }
 
 #[derive(Debug)]
@@ -51,14 +58,22 @@ pub struct Wire {
 }
 
 impl Statement {
-    fn compile(shape: &Bound<'_, PyTuple>, server: oxyde_sql::Target) -> PyResult<Self> {
+    fn compile(
+        shape: &Bound<'_, PyTuple>,
+        server: oxyde_sql::Target,
+        once: bool,
+    ) -> PyResult<Self> {
         let py = shape.py();
-        let extracted = contract::query(shape)?;
-        let plan = oxyde_sql::compile(&extracted.query, server)
+        let (comment, shape) = contract::commented(shape)?;
+        let extracted = contract::query(&shape)?;
+        let mut plan = oxyde_sql::compile(&extracted.query, server)
             .map_err(|e| errors::from_compile(py, &e))?;
+        if let Some(comment) = comment {
+            plan = plan.with_comment(&comment);
+        }
         let sql: Arc<str> = Arc::from(plan.sql.as_str());
         Ok(Self {
-            wire: Wire::new(server.dialect, &sql, &plan, extracted.pure_read),
+            wire: Wire::new(server.dialect, &sql, &plan, extracted.pure_read, once),
             sql,
             inline: AtomicBool::new(match plan.kind {
                 StatementKind::Select => plan.returns_rows,
@@ -70,6 +85,7 @@ impl Statement {
             copy: plan.copy.as_ref().map(CopyStatement::new),
             many: plan.bulk.as_ref().and_then(ManyRows::new),
             plan,
+            once,
         })
     }
 
@@ -141,29 +157,36 @@ impl Statement {
 
 impl Wire {
     /// `None` for SQLite, which takes cells.
-    fn new(server: Dialect, sql: &Arc<str>, plan: &Plan, pure_read: bool) -> Option<Self> {
+    fn new(
+        server: Dialect,
+        sql: &Arc<str>,
+        plan: &Plan,
+        pure_read: bool,
+        once: bool,
+    ) -> Option<Self> {
+        let statement = if once {
+            query::Statement::once
+        } else {
+            query::Statement::new
+        };
         match server {
-            Dialect::Postgres => Some(Self::postgres(sql, plan, pure_read)),
+            Dialect::Postgres => {
+                let types: Vec<u32> = plan.binds.iter().map(|slot| declared(slot).0).collect();
+                Some(Self {
+                    statement: statement(Arc::clone(sql), types, formats_of_results(plan)),
+                    server: Dialect::Postgres,
+                    formats: formats(plan.binds.iter().map(|slot| declared(slot).1)),
+                    pure_read,
+                })
+            }
             Dialect::Mysql | Dialect::MariaDb => Some(Self {
                 // The types go with the values, and rows of prepared statements are always binary.
-                statement: query::Statement::new(Arc::clone(sql), Vec::new(), Formats::Binary),
+                statement: statement(Arc::clone(sql), Vec::new(), Formats::Binary),
                 server,
                 formats: Formats::Binary,
                 pure_read,
             }),
             Dialect::Sqlite => None,
-        }
-    }
-
-    fn postgres(sql: &Arc<str>, plan: &Plan, pure_read: bool) -> Self {
-        let types: Vec<u32> = plan.binds.iter().map(|slot| declared(slot).0).collect();
-        let formats = formats(plan.binds.iter().map(|slot| declared(slot).1));
-        let results = formats_of_results(plan);
-        Self {
-            statement: query::Statement::new(Arc::clone(sql), types, results),
-            server: Dialect::Postgres,
-            formats,
-            pure_read,
         }
     }
 
@@ -211,6 +234,7 @@ fn formats(binary: impl Iterator<Item = bool> + Clone) -> Formats {
 #[derive(Debug)]
 pub struct PlanCache {
     plans: Py<PyDict>,
+    commented: Py<PyDict>,
     compiled: AtomicU64,
 }
 
@@ -218,6 +242,7 @@ impl PlanCache {
     pub fn new(py: Python<'_>) -> Self {
         Self {
             plans: PyDict::new(py).unbind(),
+            commented: PyDict::new(py).unbind(),
             compiled: AtomicU64::new(0),
         }
     }
@@ -234,14 +259,35 @@ impl PlanCache {
             // SAFETY: only this function stores values, and it stores statements.
             return Ok(unsafe { found.cast_into_unchecked::<Statement>() });
         }
-        let statement = Bound::new(py, Statement::compile(shape, server)?)?;
+        if contract::commented(shape)?.0.is_some() {
+            return self.with_comment(shape, server);
+        }
+        let statement = Bound::new(py, Statement::compile(shape, server, false)?)?;
         self.compiled.fetch_add(1, Ordering::Relaxed);
-        if plans.len() >= CAPACITY {
-            for key in plans.keys().iter().take(CAPACITY / 2) {
-                plans.del_item(key)?;
+        keep(plans, CAPACITY, shape, &statement)?;
+        Ok(statement)
+    }
+
+    /// The same for a shape with a comment.
+    fn with_comment<'py>(
+        &self,
+        shape: &Bound<'py, PyTuple>,
+        server: oxyde_sql::Target,
+    ) -> PyResult<Bound<'py, Statement>> {
+        let py = shape.py();
+        let plans = self.commented.bind(py);
+        let found = plans.get_item(shape)?;
+        let again = found.is_some();
+        if let Some(found) = found {
+            // SAFETY: only this function stores values, and it stores statements.
+            let found = unsafe { found.cast_into_unchecked::<Statement>() };
+            if !found.get().once {
+                return Ok(found);
             }
         }
-        plans.set_item(shape, &statement)?;
+        let statement = Bound::new(py, Statement::compile(shape, server, !again)?)?;
+        self.compiled.fetch_add(1, Ordering::Relaxed);
+        keep(plans, COMMENTED, shape, &statement)?;
         Ok(statement)
     }
 
@@ -253,7 +299,23 @@ impl PlanCache {
     /// Another server version may need another text.
     pub fn clear(&self, py: Python<'_>) {
         self.plans.bind(py).clear();
+        self.commented.bind(py).clear();
     }
+}
+
+/// Stores a statement; where there are too many, the older half goes.
+fn keep(
+    plans: &Bound<'_, PyDict>,
+    capacity: usize,
+    shape: &Bound<'_, PyTuple>,
+    statement: &Bound<'_, Statement>,
+) -> PyResult<()> {
+    if plans.len() >= capacity {
+        for key in plans.keys().iter().take(capacity / 2) {
+            plans.del_item(key)?;
+        }
+    }
+    plans.set_item(shape, statement)
 }
 
 /// Statements of raw SQL by their texts, so that connections keep them prepared. Bounded like the plans.
@@ -307,5 +369,5 @@ impl Texts {
 
 /// A statement outside of any database: what `q.sql()` shows.
 pub fn compile_once(shape: &Bound<'_, PyTuple>, server: oxyde_sql::Target) -> PyResult<Statement> {
-    Statement::compile(shape, server)
+    Statement::compile(shape, server, true)
 }

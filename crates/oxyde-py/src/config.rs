@@ -173,6 +173,7 @@ pub fn postgres(
         drain_budget: DRAIN,
         on_connect: get(settings, "on_connect", Vec::<String>::new())?,
         test_before_acquire: get(settings, "test_before_acquire", false)?,
+        pipelining: get(settings, "pipelining", true)?,
         facts: Target::facts_query(Dialect::Postgres).unwrap_or("SELECT"),
     };
     Ok(database(name, connector, pool, move |driver| {
@@ -203,6 +204,7 @@ pub fn mysql(
             .chain(get(settings, "on_connect", Vec::<String>::new())?)
             .collect(),
         test_before_acquire: get(settings, "test_before_acquire", false)?,
+        pipelining: get(settings, "pipelining", true)?,
         facts: Target::facts_query(Dialect::Mysql).unwrap_or("SELECT VERSION(), ''"),
         settings: Settings {
             mysql: session(Dialect::Mysql),

@@ -115,6 +115,29 @@ pub fn query(shape: &Bound<'_, PyTuple>) -> PyResult<Extracted> {
     })
 }
 
+/// A statement and the comment that is to go with it.
+pub fn commented<'py>(
+    shape: &Bound<'py, PyTuple>,
+) -> PyResult<(Option<String>, Bound<'py, PyTuple>)> {
+    if shape.len() != 3
+        || shape
+            .get_item(0)?
+            .extract::<&str>()
+            .is_ok_and(|tag| tag != "comment")
+    {
+        return Ok((None, shape.clone()));
+    }
+    let text: String = shape.get_item(1)?.extract()?;
+    // Whoever made it has looked as well; this is what stands between a text and the statement.
+    if text.contains("*/") || text.contains("/*") || text.contains(char::is_control) {
+        return Err(PyValueError::new_err(
+            "a text that would not stay a comment",
+        ));
+    }
+    let inner = shape.get_item(2)?.cast_into::<PyTuple>()?;
+    Ok((Some(text), inner))
+}
+
 /// A type tag: a plain name, or a tuple whose first item is the name.
 pub fn sql_type(tag: &Bound<'_, PyAny>) -> PyResult<SqlType> {
     SqlType::from_json(&to_json(tag, 0)?).map_err(|error| PyValueError::new_err(error.to_string()))

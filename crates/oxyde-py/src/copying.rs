@@ -26,6 +26,7 @@ pub struct Copy {
     /// Where each row ends.
     ends: Vec<usize>,
     statement: Arc<CopyStatement>,
+    table: String,
     keys: Arc<Mutex<Vec<i64>>>,
     fill: Mutex<Option<Fill>>,
 }
@@ -64,12 +65,37 @@ impl CopyStatement {
 /// The bytes that go together in one message of the protocol.
 const CHUNK: usize = 64 * 1024;
 
+#[pymethods]
 impl Copy {
-    pub fn new(statement: &Arc<CopyStatement>, lines: Lines, fill: Option<Fill>) -> Self {
+    /// The statement that stores the rows.
+    #[getter(sql)]
+    fn text(&self) -> &str {
+        &self.statement.sql
+    }
+
+    #[getter]
+    fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// The number of rows.
+    fn __len__(&self) -> usize {
+        self.ends.len()
+    }
+}
+
+impl Copy {
+    pub fn new(
+        statement: &Arc<CopyStatement>,
+        table: String,
+        lines: Lines,
+        fill: Option<Fill>,
+    ) -> Self {
         Self {
             lines: lines.bytes,
             ends: lines.ends,
             statement: Arc::clone(statement),
+            table,
             keys: Arc::default(),
             fill: Mutex::new(fill),
         }

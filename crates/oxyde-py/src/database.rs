@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use oxyde_exec::query::{Encoded, Params, Query};
 use oxyde_exec::{
-    Begin, BeginMode, CancelFlag, Cells, Inline, Isolation, Job, LoopId, Outcome, Returning, Sink,
-    Work,
+    Begin, BeginMode, CancelFlag, Cells, Inline, Isolation, Job, LoopId, Origin, Outcome,
+    Returning, Sink, Waits, Work,
 };
 use oxyde_exec::{mysql, postgres};
 use oxyde_sql::{BulkForm, Dialect, StatementKind};
@@ -25,7 +25,8 @@ use crate::bind::{self, Target};
 use crate::bulk::{self, Fill, Uniform};
 use crate::cache::{PlanCache, Statement, Texts, Wire};
 use crate::completion::{Hub, lock};
-use crate::config::{self, Waits};
+use crate::config;
+use crate::contract;
 use crate::copying::Copy;
 use crate::deadlines::Limit;
 use crate::errors;
@@ -42,6 +43,7 @@ use crate::reader::{self, RowsInto};
 use crate::scope::{self, Kind};
 use crate::server;
 use crate::show;
+use crate::tables;
 
 #[pyclass(frozen, module = "oxyde_core._core")]
 pub struct Database {
@@ -53,7 +55,7 @@ pub struct Database {
     asked: Dialect,
     /// What the server has said of itself.
     server: Mutex<Option<oxyde_sql::Target>>,
-    waits: Waits,
+    waits: config::Waits,
     inline: bool,
     /// Connections belong to the loop that opened them.
     loop_bound: bool,
@@ -621,7 +623,8 @@ impl Database {
         let told = statement.plan.told_key.then_some(step);
         let loader = loader.map(|loader| loader.clone().unbind());
         let encoded = given.encode_parts(&server)?;
-        Ok(encoded.map(|encoded| Parts::new(many, encoded, told, loader, fill)))
+        let table = table_of(shape)?;
+        Ok(encoded.map(|encoded| Parts::new(many, table, encoded, told, loader, fill)))
     }
 
     /// Runs one part of a bulk insert.
@@ -695,7 +698,8 @@ impl Database {
             uniform: uniform.as_ref(),
         };
         let lines = given.encode_lines(copy)?;
-        Ok(lines.map(|lines| Copy::new(copy, lines, fill)))
+        let table = table_of(shape)?;
+        Ok(lines.map(|lines| Copy::new(copy, table, lines, fill)))
     }
 
     /// Whether the rows can be copied; their keys are fetched then.
@@ -791,13 +795,28 @@ impl Database {
         self.start(py, Work::Script(statements), Finish::Nothing, lease, None)
     }
 
-    /// A transaction that has not begun yet; `mode` is "write" or "read", `isolation` one of the four levels.
-    #[pyo3(signature = (mode, isolation=None, deferrable=false))]
+    /// What a shape becomes here, for those who watch: its text, what it does ("SELECT", …), and to which table.
+    fn describe(&self, shape: &Bound<'_, PyTuple>) -> PyResult<(String, &'static str, String)> {
+        let statement = self.plans.get(shape, self.server_or_oldest())?;
+        let plan = &statement.get().plan;
+        let operation = match plan.kind {
+            StatementKind::Select => "SELECT",
+            StatementKind::Insert => "INSERT",
+            StatementKind::Update => "UPDATE",
+            StatementKind::Delete => "DELETE",
+        };
+        Ok((plan.sql.clone(), operation, table_of(shape)?))
+    }
+
+    /// A transaction that has not begun yet; `mode` is "write" or "read", `isolation` one of the four levels, `origin`
+    /// the file and the line that begin it.
+    #[pyo3(signature = (mode, isolation=None, deferrable=false, origin=None))]
     fn lease(
         slf: &Bound<'_, Self>,
         mode: &str,
         isolation: Option<&str>,
         deferrable: bool,
+        origin: Option<(&str, u32)>,
     ) -> PyResult<Lease> {
         let mode = match mode {
             "write" => BeginMode::Write,
@@ -814,8 +833,12 @@ impl Database {
             isolation,
             deferrable,
         };
+        let origin = origin.map(|(file, line)| Origin {
+            file: Arc::from(file),
+            line,
+        });
         Ok(Lease {
-            inner: slf.get().engine.lease(begin),
+            inner: slf.get().engine.lease_from(begin, origin),
             database: slf.clone().unbind(),
         })
     }
@@ -836,6 +859,12 @@ impl Database {
             "longest_hold",
             stats.longest_hold.map(|hold| hold.as_secs_f64()),
         )?;
+        dict.set_item(
+            "longest_holder",
+            stats.longest_holder.map(|origin| origin.to_string()),
+        )?;
+        dict.set_item("waits", waits(py, &stats.waits)?)?;
+        dict.set_item("waited", stats.waits.total.as_secs_f64())?;
         dict.set_item("compiled", self.plans.compiled())?;
         Ok(dict)
     }
@@ -844,6 +873,25 @@ impl Database {
     fn ping(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.start(py, Work::Ping, Finish::Nothing, None, None)
     }
+}
+
+/// The table that a statement is about.
+fn table_of(shape: &Bound<'_, PyTuple>) -> PyResult<String> {
+    let (_, bare) = contract::commented(shape)?;
+    let table = tables::get(bare.get_item(1)?.extract()?);
+    Ok(table.map_or_else(String::new, |table| table.name.clone()))
+}
+
+/// The upper bounds of the waits in seconds, the last of them infinite, each with its count.
+fn waits<'py>(py: Python<'py>, waits: &Waits) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    let bounds = Waits::BOUNDS
+        .iter()
+        .map(|bound| Duration::from_millis(*bound).as_secs_f64());
+    for (bound, count) in bounds.chain([f64::INFINITY]).zip(waits.counts) {
+        dict.set_item(bound, count)?;
+    }
+    Ok(dict)
 }
 
 /// What rows have to have in common, and what they take over, if they are new instances of one model.

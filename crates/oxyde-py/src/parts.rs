@@ -51,6 +51,11 @@ impl ManyRows {
         })
     }
 
+    /// What the statements have in common, as the statement for one row.
+    fn sql(&self) -> String {
+        format!("{}{}{}", self.head, self.row, self.tail)
+    }
+
     fn statement(&self, rows: usize) -> Arc<query::Statement> {
         let mut kept = lock(&self.kept);
         if let Some(at) = kept.iter().position(|(known, _)| *known == rows)
@@ -108,6 +113,9 @@ enum Answer {
 #[pyclass(frozen, module = "oxyde_core._core")]
 pub struct Parts {
     parts: Mutex<Vec<Part>>,
+    /// The statement for one row.
+    sql: String,
+    table: String,
     count: usize,
     /// Keys come as the first one of each statement.
     told: Option<i64>,
@@ -119,6 +127,7 @@ impl Parts {
     /// `told`: the step between the keys that the server tells the first of.
     pub fn new(
         many: &ManyRows,
+        table: String,
         encoded: Vec<(usize, Encoded)>,
         told: Option<i64>,
         loader: Option<Py<Loader>>,
@@ -134,6 +143,8 @@ impl Parts {
             })
             .collect();
         Self {
+            sql: many.sql(),
+            table,
             count: parts.len(),
             parts: Mutex::new(parts),
             told,
@@ -213,6 +224,22 @@ impl Parts {
 impl Parts {
     fn __len__(&self) -> usize {
         self.count
+    }
+
+    /// The statement, as it is for one row.
+    #[getter]
+    fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    #[getter]
+    fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// The number of rows of a part.
+    fn rows(&self, index: usize) -> usize {
+        lock(&self.parts).get(index).map_or(0, |part| part.rows)
     }
 
     /// What `run_bulk` answers, once all parts have been run and kept.

@@ -103,6 +103,36 @@ impl Pending {
         }
     }
 
+    /// Calls `callback(result, error)` when the work has ended, from the loop; at once where the result is there.
+    /// The wait that was cancelled comes as its `CancelledError`. One of the two is None.
+    fn watch(&self, py: Python<'_>, callback: Bound<'_, PyAny>) -> PyResult<()> {
+        let future = match &*lock(&self.state) {
+            State::Future(future) => future.clone_ref(py),
+            State::Yield(Some(Known::Result(value))) => {
+                let value = value.clone_ref(py);
+                return callback.call1((value, py.None())).map(drop);
+            }
+            State::Yield(Some(Known::Raised(error))) => {
+                let error = error.clone_ref(py);
+                return callback.call1((py.None(), error)).map(drop);
+            }
+            State::Yield(None) => return Ok(()),
+        };
+        let watcher = Watcher {
+            callback: callback.unbind(),
+        };
+        future
+            .call_method1(py, "add_done_callback", (watcher,))
+            .map(drop)
+    }
+
+    /// Seconds that the operation has waited for its connection, as far as it has one.
+    #[getter]
+    fn waited(&self) -> Option<f64> {
+        let stop = self.stop.as_ref()?;
+        Some(stop.flag.waited().as_secs_f64())
+    }
+
     /// A task that awaits us is reached through our future, and we from its frame: where the loop is closed first,
     /// only the garbage collector can end that.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -122,6 +152,31 @@ impl Pending {
             drop(state);
             drop(last);
         }
+    }
+}
+
+/// What a future is given to call: tells what came of it in two words.
+#[pyclass(frozen, module = "oxyde_core._core")]
+struct Watcher {
+    callback: Py<PyAny>,
+}
+
+#[pymethods]
+impl Watcher {
+    fn __call__(&self, py: Python<'_>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        let told = match future.call_method0("exception") {
+            Ok(error) if error.is_none() => (future.call_method0("result")?, error),
+            Ok(error) => (py.None().into_bound(py), error),
+            Err(cancelled) => {
+                let cancelled = cancelled.into_value(py).into_bound(py).into_any();
+                (py.None().into_bound(py), cancelled)
+            }
+        };
+        self.callback.call1(py, told).map(drop)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.callback)
     }
 }
 

@@ -33,6 +33,24 @@ pub struct Plan {
     pub copy: Option<CopyForm>,
 }
 
+impl Plan {
+    /// The same with a comment behind each of its texts. The blank after `/*` keeps a `!` or a `+` in it from meaning
+    /// anything; what must not be in it is the caller's to refuse.
+    #[must_use]
+    pub fn with_comment(mut self, comment: &str) -> Self {
+        let comment = format!(" /* {comment} */");
+        self.sql.push_str(&comment);
+        if let Some(BulkForm::MultiRow { tail, .. }) = &mut self.bulk {
+            tail.push_str(&comment);
+        }
+        if let Some(copy) = &mut self.copy {
+            copy.sql.push_str(&comment);
+            copy.keys.push_str(&comment);
+        }
+        self
+    }
+}
+
 /// A bulk insert by PostgreSQL's COPY, in its text format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopyForm {

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use crate::core::Core;
 use crate::engine::{
-    Begin, CancelFlag, CancelReason, Completion, ConnId, Job, LoopId, Outcome, Sink, TxStatus, Work,
+    Begin, CancelFlag, CancelReason, Completion, ConnId, Job, LoopId, Origin, Outcome, Sink,
+    TxStatus, Work,
 };
 use crate::error::{ErrorKind, ExecError};
 use crate::transaction::{Phase, Transaction, Verb, commit_verdict};
@@ -15,6 +16,7 @@ use crate::waiter::{Left, Waiter, answer, cancelled};
 pub(crate) struct LeaseCore {
     pub(super) core: Arc<Core>,
     pub(super) begin: Begin,
+    pub(super) origin: Option<Origin>,
     pub(super) state: Mutex<State>,
 }
 
@@ -28,6 +30,8 @@ pub(super) struct State {
     pub(super) tainted: bool,
     /// Who waits for the running job.
     pub(super) asking: Option<Sink>,
+    /// The connection that was granted; numbers are not used again, so it may be one that was given back.
+    pub(super) held: Option<ConnId>,
     /// The event loop that it was begun in.
     pub(super) loop_id: LoopId,
 }
@@ -72,6 +76,12 @@ impl LeaseCore {
         state.deadline.filter(|_| state.killed.is_none())
     }
 
+    /// Where the transaction was begun, if this is its connection.
+    pub(crate) fn origin_on(&self, conn: ConnId) -> Option<Origin> {
+        let held = self.lock().held;
+        self.origin.clone().filter(|_| held == Some(conn))
+    }
+
     pub(crate) fn expire(self: &Arc<Self>, now: Instant) {
         if self.deadline().is_some_and(|deadline| deadline <= now) {
             self.kill(ExecError::new(
@@ -110,6 +120,7 @@ impl LeaseCore {
         let number = self.core.enlist(self);
         let killed = {
             let mut state = self.lock();
+            state.held = Some(conn);
             if state.killed.is_none() {
                 state.stage = Stage::Running(Some(Arc::clone(&cancel)));
             } else {

@@ -61,6 +61,7 @@ impl Server for Mysql {
             commit_timeout: self.config.commit_timeout,
             drain_budget: self.config.drain_budget,
             test_before_acquire: self.config.test_before_acquire,
+            pipelining: self.config.pipelining,
         }
     }
 

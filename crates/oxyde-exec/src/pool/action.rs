@@ -38,7 +38,8 @@ pub struct Load {
     pub max_connections: usize,
     pub in_use: usize,
     pub waiting: usize,
-    pub longest_hold: Option<Duration>,
+    /// The connection that has been in use for the longest time, and for how long.
+    pub longest_hold: Option<(Duration, ConnId)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +47,11 @@ pub enum Action {
     /// Open a connection, then report `opened` or `open_failed`.
     Open { slot: ConnId, loop_id: LoopId },
     /// The ticket has its connection, until `release` or `discard`.
-    Grant { ticket: Ticket, conn: ConnId },
+    Grant {
+        ticket: Ticket,
+        conn: ConnId,
+        waited: Duration,
+    },
     /// The ticket will get none.
     Refuse { ticket: Ticket, why: Refusal },
     /// Close an idle connection, then report `closed`.

@@ -28,6 +28,8 @@ pub struct PostgresConfig {
     pub commit_timeout: Option<Duration>,
     /// A connection that was idle answers once before it gets a statement.
     pub test_before_acquire: bool,
+    /// Reads may be put behind others on a busy connection.
+    pub pipelining: bool,
     /// How long a cancelled or closing connection may take to become usable or to say goodbye.
     pub drain_budget: Duration,
     pub on_connect: Vec<String>,

@@ -139,6 +139,9 @@ impl Engine for WireEngine {
 
     /// The least busy of those that take it.
     fn append(&self, loop_id: LoopId, job: Job, done: Done) -> Option<(Job, Done)> {
+        if !self.shared.rules.pipelining {
+            return Some((job, done));
+        }
         let best = {
             let links = self.shared.links();
             let rooms = links

@@ -89,6 +89,8 @@ pub struct Rules {
     pub drain_budget: Duration,
     /// A connection that was idle answers once before it gets a statement.
     pub test_before_acquire: bool,
+    /// Reads may be put behind others on a busy connection.
+    pub pipelining: bool,
 }
 
 /// What a server is.

@@ -96,10 +96,7 @@ pub fn statement(sql: &str) -> Arc<Statement> {
 
 /// A statement that is not worth keeping.
 pub fn once(sql: &str) -> Arc<Statement> {
-    Arc::new(Statement {
-        keep: false,
-        ..Arc::into_inner(statement(sql)).unwrap()
-    })
+    Statement::once(sql.into(), Vec::new(), Formats::Binary)
 }
 
 /// A parameter: its type (the second byte is 0x80 for unsigned) and how its value lies in the command.

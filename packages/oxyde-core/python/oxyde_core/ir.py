@@ -8,6 +8,9 @@ right meets them, and a limit and an offset, which have no node of their own, co
 with its tag.  `crates/oxyde-py/src/contract.rs` has one extractor for each tag, and the documents in
 `tests/contract/golden` are read by both sides.
 
+A statement may come in an envelope, `("comment", text, statement)`: the text goes behind its SQL and is nothing to the
+compiler, so the envelope is opened before.
+
     Expr   := ("col", field) | ("param", type) | ("null",) | ("true",) | ("false",) | ("now",) | ("sql", text)
             | ("cmp", "eq|ne|lt|lte|gt|gte", e, e) | ("is_null", e) | ("is_not_null", e)
             | ("between", e, low, high) | ("in", e, ("param", ("array", type))) | ("not_in", e, ("param", …))
@@ -227,6 +230,11 @@ def update(
 def delete(model_id: int, where: Node | None = None, returning: Fields = ()) -> Node:
     """A DELETE."""
     return ("delete", model_id, where, returning)
+
+
+def comment(text: str, statement: Node) -> Node:
+    """A statement with a comment, which is as it will be sent: see `oxyde.queries.comment`."""
+    return ("comment", text, statement)
 
 
 MATCH_OPERATORS: Final[tuple[MatchOperator, ...]] = (

@@ -109,9 +109,16 @@ class Line:
 
 
 class Lease:
-    def __init__(self, database: Database, mode: str, isolation: str | None = None, deferrable: bool = False) -> None:
+    def __init__(
+        self,
+        database: Database,
+        mode: str,
+        isolation: str | None = None,
+        deferrable: bool = False,
+        origin: tuple[str, int] | None = None,
+    ) -> None:
         self.database, self.server, self.mode = database, database.server, mode
-        self.isolation, self.deferrable = isolation, deferrable
+        self.isolation, self.deferrable, self.origin = isolation, deferrable, origin
         self.line = Line(self.server)
         self.rows: list[str] = []
         self.marks: dict[str, int] = {}
@@ -245,8 +252,14 @@ class Database:
     def raw(self, sql: str, params: Any, lease: Lease | None = None, timeout: float | None = None) -> Pending:
         return self.line.submit("raw", lambda: [{"1": 1}])
 
-    def lease(self, mode: str, isolation: str | None = None, deferrable: bool = False) -> Lease:
-        return Lease(self, mode, isolation, deferrable)
+    def lease(
+        self,
+        mode: str,
+        isolation: str | None = None,
+        deferrable: bool = False,
+        origin: tuple[str, int] | None = None,
+    ) -> Lease:
+        return Lease(self, mode, isolation, deferrable, origin)
 
     def stats(self) -> dict[str, Any]:
         return {"in_use": len(self.server.open)}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -181,7 +183,33 @@ async def test_disconnect_waits_for_an_attempt(server: Server) -> None:
     await database.disconnect()
     await task
     assert not database.connected
-    assert server.databases[0].closed == 10.0
+    # The time that connecting took counts.
+    assert 9.0 < (server.databases[0].closed or 0) < 10.0
+
+
+async def test_disconnect_gives_an_attempt_up(server: Server) -> None:
+    server.delays["connect"] = 0.1
+    database = AsyncDatabase("sqlite:///app.db")
+    task = asyncio.create_task(database.connect())
+    await asyncio.sleep(0.005)
+    await database.disconnect(timeout=0.01)
+    assert not task.done()
+    with pytest.raises(OperationalError, match="closed while it was being connected"):
+        await task
+    assert not database.connected
+    assert server.databases[0].closed == 0.0
+    await database.connect()
+    assert database.connected
+
+
+@pytest.mark.parametrize(("given", "told"), [(1, 1.0), (timedelta(milliseconds=20), 0.02), (None, None), (0, 0.0)])
+async def test_disconnect_hands_its_timeout_on(server: Server, given: Any, told: float | None) -> None:
+    database = await AsyncDatabase("sqlite:///app.db")
+    await database.disconnect(timeout=given)
+    closed = server.databases[0].closed
+    assert closed is None if told is None else closed == pytest.approx(told, abs=0.01)
+    with pytest.raises(ValueError, match="timeout must not be negative"):
+        await database.disconnect(timeout=-1)
 
 
 @pytest.mark.parametrize(("name", "error"), [("", ValueError), (1, TypeError)])

@@ -22,6 +22,10 @@ DEFAULTS = {
     "sqlite_busy_timeout": 5000,
     "pgbouncer": "auto",
     "mysql_charset": "utf8mb4",
+    "pipelining": True,
+    "log_statements": "auto",
+    "log_values": False,
+    "telemetry": "auto",
 }
 
 

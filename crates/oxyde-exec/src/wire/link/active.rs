@@ -158,6 +158,11 @@ impl Active {
         matches!(&self.sent, Sent::Query { query, .. } if query.pure_read)
     }
 
+    /// A read that nobody who is put behind it has to wait for.
+    pub(super) fn is_short_read(&self) -> bool {
+        matches!(&self.sent, Sent::Query { query, .. } if query.pure_read && !query.statement.is_long())
+    }
+
     /// Whether to prepare the statement again and run it once more: it failed as a whole, outside of a transaction.
     pub(super) fn is_stale(&self, error: &ExecError) -> bool {
         let Sent::Query { .. } = &self.sent else {

@@ -50,6 +50,8 @@ enum Command {
     CancelAgain,
     Close(Done),
     Kill(ExecError),
+    /// Nobody needs the connection that is being made.
+    GiveUp,
 }
 
 enum Stage {
@@ -94,6 +96,8 @@ struct Inner {
     holding: bool,
     spare: Vec<u8>,
     idle_since: Option<Instant>,
+    /// When the last statement was answered: from then on the server works on the next one.
+    answered: Option<Instant>,
 }
 
 impl Link {
@@ -124,6 +128,7 @@ impl Link {
                 holding: false,
                 spare: Vec::new(),
                 idle_since: None,
+                answered: None,
             }),
         })
     }
@@ -174,11 +179,15 @@ impl Link {
         self.command(Command::Kill(why));
     }
 
-    /// Interrupts what runs, except what ends transactions.
+    /// Interrupts what runs, except what ends transactions; a connection that is not made yet is given up.
     pub(super) fn interrupt(self: &Arc<Self>) {
         let soon = Instant::now() + GOODBYE;
         let flags: Vec<_> = {
             let mut inner = self.lock();
+            if inner.opened.is_some() {
+                drop(inner);
+                return self.command(Command::GiveUp);
+            }
             // Whoever closes the database has waited long enough.
             inner.hurry = true;
             if let Some(cancelling) = &mut inner.cancelling {
@@ -230,6 +239,7 @@ impl Link {
                 Some(Command::CancelAgain) => self.cancel_again(),
                 Some(Command::Close(done)) => self.say_goodbye(done),
                 Some(Command::Kill(why)) => self.die(why),
+                Some(Command::GiveUp) => self.give_up(),
             }
         }
         self.flush();

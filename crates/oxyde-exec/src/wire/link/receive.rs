@@ -1,6 +1,7 @@
 //! What the server says → what becomes of the job at the head.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::engine::{Tag, TxStatus};
 use crate::error::ExecError;
@@ -223,6 +224,7 @@ impl Inner {
                 };
             }
         }
+        self.timed(&active);
         if matches!(active.sent, Sent::Probe) {
             return Step::Alive;
         }
@@ -264,6 +266,18 @@ impl Inner {
             }
         }
         Step::Finish(Box::new(active), tx)
+    }
+
+    /// Notes how long a read took that may share its connection, without the wait for those before it.
+    fn timed(&mut self, active: &Active) {
+        if let Sent::Query { query, .. } = &active.sent
+            && query.pure_read
+        {
+            let now = Instant::now();
+            let before = self.answered.replace(now).unwrap_or(active.sent_at);
+            let since = before.max(active.sent_at);
+            query.statement.took(now.saturating_duration_since(since));
+        }
     }
 
     /// Whether requests of a job are left after one has ended.

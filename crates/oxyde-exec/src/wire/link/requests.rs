@@ -127,7 +127,8 @@ impl Link {
     /// How many reads share this connection, if it takes this one, too.
     ///
     /// Only reads that take no locks and belong to no transaction, and only behind the same kind: else a follower could
-    /// wait for a lock that its own task holds.
+    /// wait for a lock that its own task holds. And only reads that were short of late: a follower cannot
+    /// move to another connection that becomes free before its own.
     pub(in crate::wire) fn followers(&self, job: &Job) -> Option<usize> {
         let inner = self.lock();
         let fit = matches!(inner.stage, Stage::Ready)
@@ -137,8 +138,9 @@ impl Link {
             && inner.jobs.len() < DEPTH
             && inner.session.as_ref().map(|session| session.transaction()) == Some(TxStatus::Idle)
             && inner.jobs.front()?.sent_at.elapsed() < SHORT
+            && !matches!(&job.work, Work::Query(query) if query.statement.is_long())
             && inner.jobs.iter().all(|active| {
-                active.is_pure_read()
+                active.is_short_read()
                     && active.tx_before == TxStatus::Idle
                     && !active.cancel.is_set()
             })

@@ -121,6 +121,40 @@ impl Link {
         }
     }
 
+    /// The database is being closed by force: whoever makes the connection is told so, and may find out later.
+    pub(super) fn give_up(self: &Arc<Self>) {
+        let (stage, channel, opened) = {
+            let mut inner = self.lock();
+            if inner.opened.is_none() {
+                return;
+            }
+            inner.session = None;
+            (
+                std::mem::replace(&mut inner.stage, Stage::Dead),
+                inner.channel.take(),
+                inner.opened.take(),
+            )
+        };
+        let closed = || {
+            ExecError::new(
+                ErrorKind::Closed,
+                "connecting was given up because the database is being closed",
+            )
+        };
+        if let Some(channel) = channel {
+            channel.abort();
+        }
+        self.shared.forget(self.id);
+        if let Some(opened) = opened {
+            opened(Completion::lost(closed()));
+        }
+        if let Stage::LoggingIn(started) | Stage::Asking(started, ..) | Stage::Setting(started, _) =
+            stage
+        {
+            started(Err(closed()));
+        }
+    }
+
     /// The attempt that was started is the connection.
     pub fn ready(self: &Arc<Self>) {
         let opened = {

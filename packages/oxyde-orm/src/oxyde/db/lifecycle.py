@@ -6,8 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
 from .database import AsyncDatabase
-from .registry import connections, disconnect_all, forget, register_connection, taken
-from .settings import PoolSettings
+from .registry import connections, disconnect_all, disconnect_each, forget, register_connection, taken
+from .settings import CLOSE_TIMEOUT, Duration, PoolSettings
 
 __all__ = ["close", "connect", "init", "lifespan"]
 
@@ -65,12 +65,14 @@ def _databases(settings: PoolSettings | None, aliases: dict[str, str | AsyncData
     return databases
 
 
-async def close() -> None:
+async def close(timeout: Duration | None = CLOSE_TIMEOUT) -> None:  # noqa: ASYNC109 - more happens then than a cancellation
     """Disconnect every registered database and forget all aliases; ``db.init()`` may follow.
+
+    All are closed at once; what runs has ``timeout`` to end, see ``AsyncDatabase.disconnect``.
 
     >>> await db.close()
     """
-    await disconnect_all()
+    await disconnect_all(timeout)
 
 
 class connect:  # noqa: N801 - used like a function
@@ -128,5 +130,4 @@ class lifespan:  # noqa: N801 - used like a function
         opened, self._opened = self._opened, []
         for alias, database in opened:
             forget(database, alias)
-        for _, database in opened:
-            await database.disconnect()
+        await disconnect_each([database for _, database in opened])

@@ -7,12 +7,14 @@ database would go on living unseen with its connections open.
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import os
 import threading
 from typing import TYPE_CHECKING
 
 from ..exceptions import ManagerError
+from .settings import CLOSE_TIMEOUT, Duration
 
 if TYPE_CHECKING:
     from .database import AsyncDatabase
@@ -122,29 +124,33 @@ def get_connection(name: str = DEFAULT_ALIAS) -> AsyncDatabase:
         raise unknown_alias(name) from None
 
 
-async def disconnect_all() -> None:
+async def disconnect_all(timeout: Duration | None = CLOSE_TIMEOUT) -> None:  # noqa: ASYNC109 - more happens then than a cancellation
     """Disconnect every registered database and forget all aliases.
 
-    All are closed even if closing one fails; the first error is raised afterwards.
+    They are closed at the same time, all of them even if closing one fails; the first error is raised afterwards.
+    What runs has ``timeout`` (seconds or timedelta) to end, see ``AsyncDatabase.disconnect``.
 
     >>> await disconnect_all()
     """
     with _lock:
         databases = list(dict.fromkeys(connections.values()))
         connections.clear()
-    first: Exception | None = None
-    while databases:
-        try:
-            await databases.pop(0).disconnect()
-        except Exception as error:
-            first = first or error
-        except BaseException:
-            # Cancelled: the engine goes on closing by itself once it was told to, so tell it about the others too.
-            for database in databases:
-                database.close_soon()
-            raise
-    if first is not None:
-        raise first
+    await disconnect_each(databases, timeout)
+
+
+async def disconnect_each(
+    databases: list[AsyncDatabase],
+    timeout: Duration | None = CLOSE_TIMEOUT,  # noqa: ASYNC109 - more happens then than a cancellation
+) -> None:
+    """Disconnect these databases at the same time; all of them even if one fails, then its error is raised.
+
+    A wait that is cancelled does not cancel the closing: the engines finish it by themselves.
+    """
+    closings = [asyncio.ensure_future(database.disconnect(timeout)) for database in databases]
+    results = await asyncio.gather(*closings, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
 
 
 close_all_pools = disconnect_all

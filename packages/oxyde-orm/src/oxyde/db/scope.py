@@ -34,6 +34,7 @@ from ..exceptions import (
     TransactionTimeoutError,
 )
 from .features import blocked_by_transaction
+from .origin import caller
 from .registry import DEFAULT_ALIAS, get_connection
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ class Transaction:
         self.read_only = read_only
         self.isolation = isolation
         self.deferrable = deferrable
-        self.lease: Lease = self.core.lease("read" if read_only else "write", isolation, deferrable)
+        # AtomicTransactionContext.open, ._begin and this.
+        frame = caller(4)
+        begun_at = None if frame is None else (frame.f_code.co_filename, frame.f_lineno)
+        self.lease: Lease = self.core.lease("read" if read_only else "write", isolation, deferrable, begun_at)
         # True while statements may be sent: begun, not ended, not broken as far as Python knows.
         self.ready = False
         self.ended = False

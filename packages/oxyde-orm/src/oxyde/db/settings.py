@@ -20,6 +20,9 @@ __all__ = ["OPTIONS", "Option", "PoolSettings"]
 
 Duration = float | timedelta
 
+# How long closing lets statements and transactions end before they are stopped, in seconds.
+CLOSE_TIMEOUT = 10.0
+
 SERVERS = frozenset({"postgres", "mysql"})
 POSTGRES = frozenset({"postgres"})
 MYSQL = frozenset({"mysql"})
@@ -181,6 +184,11 @@ OPTIONS: dict[str, Option] = {
     # Becomes part of a statement.
     "mysql_collation": Option("word", databases=MYSQL),
     "on_connect": Option("statements"),
+    "pipelining": Option("flag", databases=SERVERS),
+    "log_statements": Option("choice", choices=("auto", True, False)),
+    "log_values": Option("flag"),
+    "slow_query_threshold": Option("seconds"),
+    "telemetry": Option("choice", choices=("auto", True, False)),
 }
 
 
@@ -226,6 +234,11 @@ class PoolSettings:
     mysql_charset: str | None = "utf8mb4"
     mysql_collation: str | None = None
     on_connect: Iterable[str] | None = None
+    pipelining: bool = True
+    log_statements: Literal["auto"] | bool = "auto"
+    log_values: bool = False
+    slow_query_threshold: Duration | None = None
+    telemetry: Literal["auto"] | bool = "auto"
 
     def __post_init__(self) -> None:
         if self.on_connect is not None:
@@ -257,4 +270,16 @@ class PoolSettings:
 
 
 # For these, None would have no meaning: there is no "no limit" to a pool.
-_REQUIRED = frozenset({"max_connections", "min_connections", "test_before_acquire", "sqlite_inline", "pgbouncer"})
+_REQUIRED = frozenset(
+    {
+        "max_connections",
+        "min_connections",
+        "test_before_acquire",
+        "sqlite_inline",
+        "pgbouncer",
+        "pipelining",
+        "log_statements",
+        "log_values",
+        "telemetry",
+    }
+)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast, overload
 
 from oxyde.exceptions import FieldError, ManagerError
+from oxyde.queries.comment import comment_text
 from oxyde.queries.expr import Expr
 from oxyde.queries.ordering import NO_ORDER, Order, resolve_order, selected
 from oxyde.queries.q import narrow
@@ -31,7 +32,18 @@ FieldT = TypeVar("FieldT")
 class Builder(Generic[ModelT, RowT]):
     """The builders that every query has; `ModelT` is the model, `RowT` what one row becomes."""
 
-    __slots__ = ("_distinct", "_limit", "_offset", "_order", "_params", "_result", "_scope", "_target", "_where")
+    __slots__ = (
+        "_comment",
+        "_distinct",
+        "_limit",
+        "_offset",
+        "_order",
+        "_params",
+        "_result",
+        "_scope",
+        "_target",
+        "_where",
+    )
 
     _scope: Scope
     _result: Result
@@ -43,6 +55,7 @@ class Builder(Generic[ModelT, RowT]):
     _offset: int
     _distinct: bool
     _target: Target
+    _comment: str | None
 
     def __init__(self, model: type[ModelT]) -> None:
         scope = scope_of(model)
@@ -55,6 +68,7 @@ class Builder(Generic[ModelT, RowT]):
         self._offset = 0
         self._distinct = False
         self._target = None
+        self._comment = None
 
     def _clone(self) -> Self:
         clone = object.__new__(type(self))
@@ -67,6 +81,7 @@ class Builder(Generic[ModelT, RowT]):
         clone._offset = self._offset
         clone._distinct = self._distinct
         clone._target = self._target
+        clone._comment = self._comment
         return clone
 
     @property
@@ -194,6 +209,21 @@ class Builder(Generic[ModelT, RowT]):
         clone._target = target
         return clone
 
+    def sql_comment(self, text: str | None = None, /, **tags: str) -> Self:
+        """Send a comment with the statements of this query, for the logs of the server.
+
+        A text of your own, or tags in the form of sqlcommenter (`key='value'`, encoded). Replaces an earlier one.
+        Each comment is a statement of its own to the database, so take few different ones, such as names of routes;
+        see the guide for what others cost.  Raises ValueError for a text that could end the comment or that servers
+        and drivers may take for something else (`*/`, `/*`, `?`, `$1`, control characters), or that is too long.
+
+            await User.objects.filter(active=True).sql_comment("nightly report")
+            await User.objects.sql_comment(route="/users", action="list").all()
+        """
+        clone = self._clone()
+        clone._comment = comment_text(text, tags)
+        return clone
+
     # Kind of result
 
     def values(self, *fields: object) -> ValuesQuery[ModelT, dict[str, Any]]:
@@ -303,6 +333,8 @@ class Builder(Generic[ModelT, RowT]):
         from oxyde.queries.inspect import compile_query
 
         shape, params = self._select(self._result, self._ordering(), self._limit)
+        if self._comment is not None:
+            shape = ir.comment(self._comment, shape)
         return compile_query(self._target, self._scope, shape, params, dialect, version)
 
     # What a query is not
@@ -326,6 +358,7 @@ class Builder(Generic[ModelT, RowT]):
             ("distinct", self._distinct),
             (f"limit={self._limit}", self._limit is not None),
             (f"offset={self._offset}", self._offset != 0),
+            ("commented", self._comment is not None),
         ):
             if given:
                 text += f" {part}"

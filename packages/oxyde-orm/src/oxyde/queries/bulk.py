@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from oxyde.exceptions import FieldError, ManagerError
 from oxyde.models.state import set_state
 from oxyde.queries import readback, write
+from oxyde.queries.comment import commented
 from oxyde.queries.lookups import Expression
 from oxyde.queries.plans import (
     InsertPlan,
@@ -140,12 +141,15 @@ async def bulk_create(
     using: str | None,
     client: AsyncDatabase | AsyncTransaction | None,
     target: Target = None,
+    comment: str | None = None,
 ) -> list[Any]:
     """Insert all objects or none; see `QueryManager.bulk_create`."""
     if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
         raise ValueError(f"batch_size must be a positive int or None, not {batch_size!r}")
     where = target or scope.info.database
     database, lease = resolve(using, client, where, True)
+    if comment is not None:
+        database = commented(database, comment)
     rows = list(objects)
     usual = rows and batch_size is None and not returning and conflict.action == "error" and not scope.foreign_keys
     if usual and await _filled(scope, rows, conflict, database, lease, alias_of(using, client, where)):

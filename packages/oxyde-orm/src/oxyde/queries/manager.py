@@ -128,6 +128,10 @@ class QueryManager(Generic[ModelT, QueryT]):
         """See `Query.using`."""
         return self.query().using(target)
 
+    def sql_comment(self, text: str | None = None, /, **tags: str) -> QueryT:
+        """See `Query.sql_comment`."""
+        return self.query().sql_comment(text, **tags)
+
     def only(self, *fields: object) -> QueryT:
         """See `Query.only`."""
         return self.query().only(*fields)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 from oxyde.exceptions import FieldError, ManagerError
 from oxyde.queries import bulk, readback, write
 from oxyde.queries.builder import ModelT
+from oxyde.queries.comment import commented
 from oxyde.queries.run import execute, resolve
 from oxyde.queries.scope import UNSET
 from oxyde.queries.terminals import Terminals
@@ -135,6 +136,8 @@ class Query(Terminals[ModelT, ModelT]):
             order = self._ordering()
         shape, params = self._select(result, order, self._limit)
         database, lease = resolve(using, client, self._target or self._scope.info.database)
+        if self._comment is not None:
+            database = commented(database, self._comment)
         loader = result.loader
         if using is not None or client is not None or self._target is not None:
             loader = self._loader(using, client) if mode in ("models", "json") else loader
@@ -223,7 +226,9 @@ class Query(Terminals[ModelT, ModelT]):
         """Insert one row, see `QueryManager.create`; raises ManagerError if the query has conditions."""
         self._refuse_conditions("create")
         given, using, client = self._scope.controls_given(data, instance=instance, using=using, client=client)
-        return await write.create(self._scope, given, data, using, client, self._target)  # type: ignore[no-any-return]
+        return await write.create(  # type: ignore[no-any-return]
+            self._scope, given, data, using, client, self._target, self._comment
+        )
 
     async def bulk_create(
         self,
@@ -240,7 +245,9 @@ class Query(Terminals[ModelT, ModelT]):
         """Insert many rows, see `QueryManager.bulk_create`; raises ManagerError if the query has conditions."""
         self._refuse_conditions("bulk_create")
         options = bulk.Conflict.of(self._scope, on_conflict, conflict_fields, update_fields)
-        return await bulk.bulk_create(self._scope, objects, batch_size, options, returning, using, client, self._target)
+        return await bulk.bulk_create(
+            self._scope, objects, batch_size, options, returning, using, client, self._target, self._comment
+        )
 
     def _refuse_conditions(self, operation: str) -> None:
         if self._where is not None or self._limit is not None or self._offset or self._distinct:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from oxyde.exceptions import MultipleObjectsReturned, NotFoundError
 from oxyde.queries.builder import Builder, ModelT, RowT
+from oxyde.queries.comment import commented
 from oxyde.queries.expr import Expr
 from oxyde.queries.ordering import NO_ORDER, Order, reverse_order
 from oxyde.queries.run import alias_of, execute, resolve
@@ -29,7 +30,8 @@ class Terminals(Builder[ModelT, RowT]):
     def _database(
         self, using: str | None, client: AsyncDatabase | AsyncTransaction | None, write: bool = False
     ) -> tuple[Database, Lease | None]:
-        return resolve(using, client, self._target or self._scope.info.database, write)
+        database, lease = resolve(using, client, self._target or self._scope.info.database, write)
+        return (database if self._comment is None else commented(database, self._comment)), lease
 
     def _loader(self, using: str | None, client: AsyncDatabase | AsyncTransaction | None) -> Loader:
         """The loader of the query's rows; instances know the database that they came from."""
@@ -49,6 +51,8 @@ class Terminals(Builder[ModelT, RowT]):
         result = self._result
         shape, params = self._select(result, self._ordering(), self._limit)
         database, lease = resolve(using, client, self._target or self._scope.info.database)
+        if self._comment is not None:
+            database = commented(database, self._comment)
         rows: Any = database.run(shape, params, result.loader, lease)
         if type(rows) is Pending:
             pending = rows

@@ -13,6 +13,7 @@ from oxyde.exceptions import FieldError, ManagerError
 from oxyde.models.state import set_state
 from oxyde.queries import readback
 from oxyde.queries.columns import Value
+from oxyde.queries.comment import commented
 from oxyde.queries.encode import check_assignable, related_key
 from oxyde.queries.lookups import Expression, Operand
 from oxyde.queries.plans import InsertPlan, insert_plan, take, to_database, validator
@@ -68,6 +69,7 @@ async def create(
     using: str | None,
     client: AsyncDatabase | AsyncTransaction | None,
     target: Target = None,
+    comment: str | None = None,
 ) -> Any:
     """`create()`: an instance, or the data to make one of, is inserted with its hooks."""
     model = scope.info.cls
@@ -88,6 +90,8 @@ async def create(
         # Changed since it was constructed, perhaps by the hook just now.
         validate_new(scope, instance)
     database, lease = resolve(using, client, where, True)
+    if comment is not None:
+        database = commented(database, comment)
     await insert(scope, instance, database, lease, alias_of(using, client, where), computed)
     await call_hook(instance, "post_save", is_create=True, update_fields=None)
     return instance

@@ -1,0 +1,256 @@
+"""Watching what a database is asked to do, without a cost where nobody watches.
+
+A database that is watched holds an ``ObservedDatabase`` where others hold their engine. It has the engine's methods and
+answers what the engine answers; on the way it tells its watchers when an operation begins and how it ended::
+
+    query ── resolve() ──▶ ObservedDatabase.run ──▶ engine.run ──▶ result (inline) or Pending
+                               │ begin                                │            │ .watch
+                               └──────────▶ Watchers ◀──── end ───────┴────────────┘
+
+So there is one place for all ways to run something, results that are there at once (SQLite) included, and whoever
+watches nothing runs the same instructions as if this module did not exist. Which watchers there are is decided when
+the database connects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Protocol
+
+from oxyde_core import Pending
+
+from .origin import Origin, line_of, origin
+
+if TYPE_CHECKING:
+    import oxyde_core
+
+__all__ = ["ObservedDatabase", "Operation", "Watcher"]
+
+
+class Operation:
+    """One operation: a statement, or the beginning or the end of a transaction."""
+
+    __slots__ = (
+        "batch",
+        "error",
+        "name",
+        "origin",
+        "own",
+        "rows",
+        "seconds",
+        "started",
+        "table",
+        "text",
+        "values",
+        "waited",
+    )
+
+    def __init__(self, name: str, text: str, table: str | None = None, values: object = None) -> None:
+        self.name = name
+        """``SELECT``, ``BEGIN``, …: the first word of the statement."""
+        self.text = text
+        self.table = table
+        self.values = values
+        """Parameters, or the rows of a bulk insert; never part of the text."""
+        self.own = True
+        """It waits for a connection of its own, rather than use that of a transaction."""
+        self.origin: Origin | None = None
+        self.started = 0.0
+        self.seconds = 0.0
+        """How long it took, the wait for a connection included."""
+        self.waited: float | None = None
+        """Seconds of waiting for a connection; None if there was none to wait for."""
+        self.batch: int | None = None
+        """Rows that a bulk insert was given."""
+        self.rows: int | None = None
+        """Rows that came back, or were changed; None where the operation does not tell."""
+        self.error: BaseException | None = None
+
+    @property
+    def place(self) -> str | None:
+        """Where in the user's code it was asked for, as ``file:line``; None if nobody wanted to know, or can."""
+        return None if self.origin is None else line_of(self.origin)
+
+    @property
+    def outcome(self) -> str:
+        """``"ok"``, ``"cancelled"`` or the name of the error's class. Messages of errors may quote values."""
+        if self.error is None:
+            return "ok"
+        name = type(self.error).__name__
+        return "cancelled" if name == "CancelledError" else name
+
+
+class Watcher(Protocol):
+    """Told of every operation. What ``begin`` returns comes back with ``end``."""
+
+    wants_origin: bool
+
+    def begin(self, operation: Operation) -> Any: ...
+
+    def end(self, operation: Operation, token: Any) -> None: ...
+
+
+class ObservedDatabase:
+    """The engine of a database with somebody watching."""
+
+    __slots__ = ("_engine", "_watchers", "_wants_origin")
+
+    def __init__(self, engine: oxyde_core.Database, watchers: tuple[Watcher, ...]) -> None:
+        self._engine = engine
+        self._watchers = watchers
+        self._wants_origin = any(watcher.wants_origin for watcher in watchers)
+
+    def run(self, shape: Any, params: Any, loader: Any = None, lease: Any = None, timeout: Any = None) -> Any:
+        lease = _bare(lease)
+        operation = self._of(shape, params, lease)
+        return self._observe(operation, self._engine.run, shape, params, loader, lease, timeout)
+
+    def run_bulk(
+        self,
+        shape: Any,
+        rows: Any,
+        fields: Any,
+        converters: Any,
+        loader: Any = None,
+        lease: Any = None,
+        timeout: Any = None,
+        params: Any = None,
+        fill: Any = None,
+    ) -> Any:
+        lease = _bare(lease)
+        operation = self._of(shape, rows, lease)
+        operation.batch = len(rows)
+        call = self._engine.run_bulk
+        return self._observe(operation, call, shape, rows, fields, converters, loader, lease, timeout, params, fill)
+
+    def run_part(self, parts: Any, index: int, lease: Any = None, timeout: Any = None) -> Any:
+        lease = _bare(lease)
+        operation = Operation("INSERT", parts.sql, parts.table)
+        operation.batch = parts.rows(index)
+        operation.own = lease is None
+        return self._observe(operation, self._engine.run_part, parts, index, lease, timeout)
+
+    def copy(self, copy: Any, loader: Any = None, lease: Any = None, timeout: Any = None) -> Any:
+        lease = _bare(lease)
+        operation = Operation("COPY", copy.sql, copy.table)
+        operation.batch = len(copy)
+        operation.own = lease is None
+        return self._observe(operation, self._engine.copy, copy, loader, lease, timeout)
+
+    def raw(self, sql: str, params: Any, lease: Any = None, timeout: Any = None) -> Any:
+        lease = _bare(lease)
+        operation = Operation(first_word(sql), sql, None, params)
+        operation.own = lease is None
+        return self._observe(operation, self._engine.raw, sql, params, lease, timeout)
+
+    def script(self, statements: list[str], lease: Any = None) -> Any:
+        lease = _bare(lease)
+        operation = Operation(first_word(statements[0]) if statements else "", ";\n".join(statements))
+        operation.own = lease is None
+        return self._observe(operation, self._engine.script, statements, lease)
+
+    def lease(self, *arguments: Any, **options: Any) -> ObservedLease:
+        return ObservedLease(self, self._engine.lease(*arguments, **options))
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the engine's."""
+        found = getattr(self._engine, name)
+        if not callable(found):
+            return found
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            bare = {key: _bare(value) for key, value in options.items()}
+            return found(*map(_bare, arguments), **bare)
+
+        return call
+
+    def _of(self, shape: Any, values: object, lease: Any) -> Operation:
+        text, name, table = self._engine.describe(shape)
+        operation = Operation(name, text, table, values)
+        operation.own = lease is None
+        return operation
+
+    def _observe(self, operation: Operation, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Run an operation between the beginning and the end that the watchers see."""
+        if self._wants_origin:
+            operation.origin = origin()
+        tokens = [watcher.begin(operation) for watcher in self._watchers]
+        operation.started = perf_counter()
+        try:
+            answer = call(*arguments)
+        except BaseException as error:
+            self._end(operation, tokens, None, error)
+            raise
+        if type(answer) is Pending:
+            pending = answer
+
+            def ended(result: object, error: BaseException | None) -> None:
+                if operation.own:
+                    operation.waited = pending.waited
+                self._end(operation, tokens, result, error)
+
+            pending.watch(ended)
+        elif answer is not None:
+            # Without an answer nothing was done: the engine wants it done by other calls, which come here, too.
+            self._end(operation, tokens, answer, None)
+        return answer
+
+    def _end(self, operation: Operation, tokens: list[Any], result: object, error: BaseException | None) -> None:
+        operation.seconds = perf_counter() - operation.started
+        operation.error = error
+        if isinstance(result, list):
+            operation.rows = len(result)
+        elif isinstance(result, int):
+            operation.rows = result
+        elif error is None:
+            operation.rows = operation.batch
+        for watcher, token in zip(self._watchers, tokens, strict=True):
+            watcher.end(operation, token)
+
+
+class ObservedLease:
+    """A transaction of a database that is watched: its BEGIN, COMMIT, ROLLBACK and savepoints are operations, too."""
+
+    __slots__ = ("_database", "bare")
+
+    def __init__(self, database: ObservedDatabase, lease: oxyde_core.Lease) -> None:
+        self._database = database
+        self.bare = lease
+
+    def begin(self, timeout: float | None = None) -> Any:
+        return self._control(True, "BEGIN", None, self.bare.begin, timeout)
+
+    def commit(self) -> Any:
+        return self._control(False, "COMMIT", None, self.bare.commit)
+
+    def rollback(self) -> Any:
+        return self._control(False, "ROLLBACK", None, self.bare.rollback)
+
+    def savepoint(self, name: str) -> Any:
+        return self._control(False, "SAVEPOINT", name, self.bare.savepoint, name)
+
+    def release(self, name: str) -> Any:
+        return self._control(False, "RELEASE SAVEPOINT", name, self.bare.release, name)
+
+    def rollback_to(self, name: str) -> Any:
+        return self._control(False, "ROLLBACK TO SAVEPOINT", name, self.bare.rollback_to, name)
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the transaction's."""
+        return getattr(self.bare, name)
+
+    def _control(self, own: bool, verb: str, name: str | None, call: Callable[..., Any], *arguments: Any) -> Any:
+        operation = Operation(verb, verb if name is None else f"{verb} {name}")
+        operation.own = own
+        return self._database._observe(operation, call, *arguments)
+
+
+def _bare(value: Any) -> Any:
+    return value.bare if type(value) is ObservedLease else value
+
+
+def first_word(sql: str) -> str:
+    """Return what a statement of the user's own does, in capitals; empty if it begins with no word."""
+    word = sql.lstrip(" \t\r\n;(").partition(" ")[0][:32].upper()
+    return word if word.isalpha() else ""

@@ -1,0 +1,45 @@
+"""Where in the user's code something was asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import CodeType, FrameType
+
+__all__ = ["Origin", "caller", "line_of", "origin"]
+
+Origin = tuple[CodeType, int]
+"""A code object and the instruction in it: made in no time, and read by `line_of` only if somebody wants to know."""
+
+
+def caller(depth: int = 1) -> FrameType | None:
+    """Return the frame that called into Oxyde; None where that is the event loop, because a task runs nothing else.
+
+    The first ``depth`` frames are known to be ours: looking at a frame is what takes time here.
+    """
+    frame: FrameType | None = sys._getframe(depth)
+    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
+        frame = frame.f_back
+    if frame is None or frame.f_globals.get("__name__", "").startswith("asyncio."):
+        return None
+    return frame
+
+
+# As code objects name the files of this package: compared with those of the frames.
+_OURS = caller.__code__.co_filename.removesuffix(os.path.join("db", "origin.py"))
+
+
+def origin() -> Origin | None:
+    """Return the place that called into Oxyde."""
+    frame = caller()
+    return None if frame is None else (frame.f_code, frame.f_lasti)
+
+
+def line_of(origin: Origin) -> str:
+    """Return ``file:line``."""
+    code, instruction = origin
+    line = code.co_firstlineno
+    for start, end, number in code.co_lines():
+        if start <= instruction < end and number is not None:
+            line = number
+    return f"{code.co_filename}:{line}"

@@ -1,0 +1,352 @@
+"""What a database tells about its work: logs, slow statements, OpenTelemetry. And what it never tells."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from oxyde import AsyncDatabase, Field, Model, PoolSettings, atomic, create_tables, drop_tables, execute_raw
+from oxyde.exceptions import DataError, IntegrityError, OxydeError, UniqueViolationError
+from oxyde_core import Database
+
+from .lanes import Lane
+
+CANARY = "canary-4711"
+
+
+class Watched(Model):
+    id: int | None = Field(default=None, db_pk=True)
+    name: str = Field(db_unique=True)
+    size: int = 0
+
+    class Meta:
+        is_table = True
+        table_name = "conf_watched"
+
+
+class Log(logging.Handler):
+    """The records of Oxyde's loggers, as they would be written."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+    def said(self, operation: str) -> list[Any]:
+        return [record for record in self.records if record.__dict__.get("db_operation") == operation]
+
+    def everything(self) -> str:
+        """All that a handler could write: messages, attributes and tracebacks."""
+        written = logging.Formatter()
+        return "\n".join(written.format(record) + repr(vars(record)) for record in self.records)
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    handler, logger = Log(), logging.getLogger("oxyde")
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    yield handler
+    logger.removeHandler(handler)
+    logger.setLevel(before)
+
+
+@asynccontextmanager
+async def watching(lane: Lane, where: Path, **settings: Any) -> AsyncIterator[AsyncDatabase]:
+    """The lane's database with these settings as the default one, with the table; what was told of that is gone."""
+    database = AsyncDatabase(lane.url(where, "default"), overwrite=True, settings=PoolSettings(**settings))
+    async with database:
+        await create_tables(models=[Watched])
+        for handler in logging.getLogger("oxyde").handlers:
+            if isinstance(handler, Log):
+                handler.records.clear()
+        try:
+            yield database
+        finally:
+            await drop_tables(models=[Watched])
+    lane.empty("default")
+
+
+pytestmark = pytest.mark.usefixtures("clean_connections")
+
+
+async def test_nobody_watches(lane: Lane, tmp_path: Path) -> None:
+    """Then the engine itself is what statements are given to: nothing of this costs anything."""
+    async with watching(lane, tmp_path) as database:
+        assert type(database.core) is Database
+
+
+async def test_every_statement(lane: Lane, tmp_path: Path, log: Log) -> None:
+    async with watching(lane, tmp_path):
+        await Watched.objects.create(name="a", size=1)
+        await Watched.objects.bulk_create([Watched(name=f"b{n}") for n in range(3)])
+        assert len(await Watched.objects.filter(size=0)) == 3
+        assert await Watched.objects.filter(size=0).update(size=2) == 3
+        await execute_raw("SELECT 1 AS one")
+    (created, *_, bulk) = log.said("INSERT")
+    (selected, raw) = log.said("SELECT")[-2:]
+    (updated,) = log.said("UPDATE")
+    assert (created.db_alias, created.db_table, created.db_outcome) == ("default", "conf_watched", "ok")
+    assert "conf_watched" in created.db_statement
+    assert (selected.db_rows, updated.db_rows, bulk.db_rows) == (3, 3, 3)
+    assert (raw.db_statement, raw.db_rows) == ("SELECT 1 AS one", 1)
+    assert {record.name for record in log.records} == {"oxyde.statements"}
+    assert {record.levelno for record in log.records} == {logging.DEBUG}
+    assert all(0 < record.db_seconds < 60 for record in log.said("SELECT"))
+    assert "[default] SELECT 1 AS one (" in raw.getMessage()
+
+
+async def test_transactions(lane: Lane, tmp_path: Path, log: Log) -> None:
+    async with watching(lane, tmp_path):
+        async with atomic():
+            await Watched.objects.create(name="a")
+            with pytest.raises(ZeroDivisionError):
+                async with atomic():
+                    1 / 0
+        with pytest.raises(ZeroDivisionError):
+            async with atomic():
+                1 / 0
+    told = [record.db_operation for record in log.records]  # type: ignore[attr-defined]
+    assert [name for name in told if name not in ("INSERT", "DROP")] == [
+        *("BEGIN", "SAVEPOINT", "ROLLBACK TO SAVEPOINT", "RELEASE SAVEPOINT", "COMMIT"),
+        *("BEGIN", "ROLLBACK"),
+    ]
+
+
+async def test_how_it_ended(lane: Lane, tmp_path: Path, log: Log) -> None:
+    async with watching(lane, tmp_path):
+        await Watched.objects.create(name="a")
+        with pytest.raises(UniqueViolationError) as caught:
+            await Watched.objects.create(name="a")
+        task = asyncio.ensure_future(Watched.objects.filter(size__gte=0).all())
+        await asyncio.sleep(0)
+        waited = not task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.sleep(0.01)
+    *_, failed = log.said("INSERT")
+    assert (failed.db_outcome, failed.db_sqlstate) == ("UniqueViolationError", caught.value.sqlstate)
+    assert failed.db_rows is None
+    assert log.said("SELECT")[-1].db_outcome == ("cancelled" if waited else "ok")
+
+
+async def test_waiting_for_a_connection_is_told_apart(lane: Lane, tmp_path: Path, log: Log) -> None:
+    async with watching(lane, tmp_path, max_connections=1):
+        held = asyncio.Event()
+
+        async def hold() -> None:
+            async with atomic():
+                held.set()
+                await asyncio.sleep(0.1)
+
+        task = asyncio.create_task(hold())
+        await held.wait()
+        await Watched.objects.filter(size=0).update(size=1)
+        await task
+    (update,) = log.said("UPDATE")
+    assert 0.02 < update.db_waited <= update.db_seconds
+    assert "waiting for a connection" in update.getMessage()
+
+
+async def test_only_when_it_is_wanted(lane: Lane, tmp_path: Path, log: Log) -> None:
+    async with watching(lane, tmp_path, log_statements=False) as database:
+        assert type(database.core) is Database
+        await Watched.objects.count()
+    assert log.records == []
+    logging.getLogger("oxyde").setLevel(logging.INFO)
+    async with watching(lane, tmp_path, log_statements=True):
+        await Watched.objects.count()
+        assert log.records == []
+        # The level may change while the program runs.
+        logging.getLogger("oxyde").setLevel(logging.DEBUG)
+        await Watched.objects.count()
+    assert len(log.said("SELECT")) == 1
+
+
+async def test_slow_statements(lane: Lane, tmp_path: Path, log: Log) -> None:
+    logging.getLogger("oxyde").setLevel(logging.INFO)
+    async with watching(lane, tmp_path, slow_query_threshold=30):
+        await Watched.objects.count()
+    assert log.records == []
+    async with watching(lane, tmp_path, slow_query_threshold=0):
+        await Watched.objects.filter(size=3).count()
+        line = sys._getframe().f_lineno - 1
+        # Nobody but the event loop has called.
+        await asyncio.gather(Watched.objects.filter(size=4).count())
+        async with atomic():
+            began = sys._getframe().f_lineno - 1
+    record, alone = log.said("SELECT")
+    assert (record.name, record.levelno) == ("oxyde.slow", logging.WARNING)
+    assert record.db_place == f"{__file__}:{line}"
+    assert record.db_place in record.getMessage()
+    assert "conf_watched" in record.getMessage()
+    assert alone.db_place is None
+    assert log.said("BEGIN")[0].db_place == f"{__file__}:{began}"
+
+
+async def failing(lane: Lane) -> None:
+    """Statements that fail with a value in their hands, each in another way."""
+    await Watched.objects.create(name=CANARY)
+    with pytest.raises(IntegrityError):
+        await Watched.objects.create(name=CANARY)
+    with pytest.raises(IntegrityError):
+        await Watched.objects.bulk_create([Watched(name=f"{CANARY}-1"), Watched(name=CANARY)])
+    with pytest.raises((DataError, OxydeError)):
+        await execute_raw(lane.sql("SELECT nothing FROM conf_watched WHERE name = ?"), [CANARY])
+    with pytest.raises(IntegrityError):
+        async with atomic():
+            await Watched.objects.filter(name=CANARY).update(size=3)
+            await Watched.objects.create(name=CANARY)
+    assert await Watched.objects.get_or_none(name=f"{CANARY}-nobody") is None
+    assert await execute_raw(lane.sql("SELECT name FROM conf_watched WHERE name = ?"), [CANARY])
+
+
+async def test_values_are_kept_back(lane: Lane, tmp_path: Path, log: Log) -> None:
+    async with watching(lane, tmp_path, slow_query_threshold=0):
+        await failing(lane)
+    assert len(log.records) >= 10
+    assert CANARY not in log.everything()
+    log.records.clear()
+    async with watching(lane, tmp_path, log_values=True):
+        await Watched.objects.get_or_none(name=CANARY)
+    assert CANARY in log.said("SELECT")[0].db_values
+    assert CANARY in log.said("SELECT")[0].getMessage()
+
+
+# -- OpenTelemetry
+
+
+class Told:
+    """What an SDK was told."""
+
+    def __init__(self) -> None:
+        self.exporter, self.reader = InMemorySpanExporter(), InMemoryMetricReader()
+        self.tracers = TracerProvider()
+        self.tracers.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.meters = MeterProvider(metric_readers=[self.reader])
+
+    def spans(self, operation: str) -> list[ReadableSpan]:
+        spans = self.exporter.get_finished_spans()
+        return [span for span in spans if (span.attributes or {}).get("db.operation.name") == operation]
+
+    def metrics(self) -> dict[str, list[Any]]:
+        data = self.reader.get_metrics_data()
+        found = [metric for of in data.resource_metrics for scope in of.scope_metrics for metric in scope.metrics]  # type: ignore[union-attr]
+        return {metric.name: list(metric.data.data_points) for metric in found}
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
+    """The program has an SDK set up. (The API refuses to set another one, hence the private names.)"""
+    told = Told()
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", told.tracers)
+    monkeypatch.setattr("opentelemetry.metrics._internal._METER_PROVIDER", told.meters)
+    assert (trace.get_tracer_provider(), metrics.get_meter_provider()) == (told.tracers, told.meters)
+    yield told
+    told.meters.shutdown()
+    told.tracers.shutdown()
+
+
+SYSTEMS = {"sqlite": {"sqlite"}, "postgres": {"postgresql"}, "mysql": {"mysql", "mariadb"}}
+
+
+async def test_spans(lane: Lane, tmp_path: Path, told: Told) -> None:
+    async with watching(lane, tmp_path) as database:
+        with trace.get_tracer("test").start_as_current_span("around") as around:
+            await Watched.objects.create(name="a")
+            await Watched.objects.filter(size=0).all()
+            with pytest.raises(UniqueViolationError):
+                await Watched.objects.create(name="a")
+            async with atomic():
+                pass
+        host = database.url.partition("@")[2]
+    (select, *_) = told.spans("SELECT")
+    attributes = dict(select.attributes or {})
+    assert select.kind is trace.SpanKind.CLIENT
+    assert select.name == attributes["db.query.summary"] == "SELECT conf_watched"
+    assert select.parent is not None
+    assert select.parent.span_id == around.get_span_context().span_id
+    assert attributes["db.system.name"] in SYSTEMS[lane.family]
+    assert attributes["db.collection.name"] == "conf_watched"
+    assert "conf_watched" in str(attributes["db.query.text"])
+    assert attributes["db.response.returned_rows"] == 1
+    if lane.family != "sqlite":
+        assert str(attributes["db.namespace"]) in host
+        assert str(attributes.get("server.address", "")) in database.url
+    *_, failed = told.spans("INSERT")
+    assert failed.status.status_code is trace.StatusCode.ERROR
+    assert failed.status.description == "UniqueViolationError"
+    assert (failed.attributes or {})["error.type"] == (failed.attributes or {})["db.response.status_code"]
+    assert [len(told.spans(name)) for name in ("BEGIN", "COMMIT")] == [1, 1]
+    assert select.end_time > select.start_time  # type: ignore[operator]
+
+
+async def test_metrics(lane: Lane, tmp_path: Path, told: Told) -> None:
+    async with watching(lane, tmp_path, max_connections=3) as database:
+        await Watched.objects.filter(size=0).all()
+        async with atomic():
+            seen = told.metrics()
+            size = database.stats()
+        state = {
+            point.attributes["db.client.connection.state"]: point.value for point in seen["db.client.connection.count"]
+        }
+        assert state == {"idle": size["idle"], "used": size["in_use"]}
+        assert size["in_use"] == 1
+        assert [point.value for point in seen["db.client.connection.pending_requests"]] == [0]
+        assert [point.value for point in seen["db.client.connection.timeouts"]] == [0]
+        (most,) = seen["db.client.connection.max"]
+        assert (most.value, most.attributes) == (size["max_connections"], {"db.client.connection.pool.name": "default"})
+        (wait,) = seen["db.client.connection.wait_time"]
+        assert wait.count >= 1
+        durations = {point.attributes["db.operation.name"]: point for point in seen["db.client.operation.duration"]}
+        assert durations["SELECT"].count >= 1
+        assert durations["SELECT"].attributes["db.collection.name"] == "conf_watched"
+        assert "db.query.text" not in durations["SELECT"].attributes
+    # A database that is not connected has no pool.
+    assert "db.client.connection.max" not in told.metrics()
+
+
+async def test_values_are_kept_back_from_spans(lane: Lane, tmp_path: Path, told: Told) -> None:
+    async with watching(lane, tmp_path):
+        await failing(lane)
+    spans = told.exporter.get_finished_spans()
+    assert len(spans) >= 10
+    assert CANARY not in "".join(span.to_json() for span in spans)
+    assert CANARY not in repr(told.reader.get_metrics_data())
+
+
+async def test_telemetry_by_itself(lane: Lane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API alone tells nobody; it may also be asked for, or forbidden."""
+    async with watching(lane, tmp_path) as database:
+        assert type(database.core) is Database
+    async with watching(lane, tmp_path, telemetry=True) as database:
+        assert type(database.core) is not Database
+        await execute_raw("SELECT 1")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "opentelemetry"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    async with watching(lane, tmp_path) as database:
+        assert type(database.core) is Database
+    with pytest.raises(ImportError, match=r"telemetry=True\) needs opentelemetry-api"):
+        async with watching(lane, tmp_path, telemetry=True):
+            pass
+
+
+async def test_telemetry_forbidden(lane: Lane, tmp_path: Path, told: Told) -> None:
+    async with watching(lane, tmp_path, telemetry=False) as database:
+        assert type(database.core) is Database
