@@ -22,6 +22,7 @@ __all__ = [
     "MARKER",
     "__version__",
     "Copy",
+    "Cursor",
     "Database",
     "Lease",
     "Loader",
@@ -101,6 +102,15 @@ class Lease:
     def abandon(self) -> None: ...
 
 @final
+class Cursor:
+    """A result that is read in pieces. Dropping it drops what is left of it."""
+
+    def fetch(self) -> Pending: ...
+    @property
+    def more(self) -> bool: ...
+    def close(self) -> None: ...
+
+@final
 class Database:
     """The engine of one database."""
 
@@ -109,6 +119,8 @@ class Database:
     def backend(self) -> str: ...
     @property
     def version(self) -> _Version | None: ...
+    @property
+    def single_connection(self) -> bool: ...
     @property
     def returning(self) -> tuple[bool, bool]: ...
     def create_ddl(self, document: str) -> list[str]: ...
@@ -123,6 +135,15 @@ class Database:
         lease: Lease | None = None,
         timeout: float | None = None,
     ) -> Any: ...
+    def cursor(
+        self,
+        shape: _Shape,
+        params: tuple[Any, ...],
+        loader: Loader,
+        rows: int,
+        lease: Lease | None = None,
+        timeout: float | None = None,
+    ) -> Cursor: ...
     def run_bulk(
         self,
         shape: _Shape,
