@@ -152,8 +152,10 @@ impl Cursor {
         self.more.load(Ordering::Acquire)
     }
 
-    /// Ends it: a fetch under way is stopped, its answer is of no interest, and the database drops what is left.
-    fn close(&self, py: Python<'_>) {
+    /// Ends it: the answer to a fetch under way is of no interest. With `drop_rest` the database drops what is left;
+    /// without it the end of the transaction is about to do so.
+    #[pyo3(signature = (drop_rest=true))]
+    fn close(&self, py: Python<'_>, drop_rest: bool) {
         let (sent, last) = {
             let mut state = lock(&self.state);
             if std::mem::replace(&mut state.closed, true) {
@@ -163,9 +165,9 @@ impl Cursor {
         };
         let _stay = lifecycle::stay(py);
         if let Some(last) = last {
-            last.get().abandon(py);
+            last.get().forget(py);
         }
-        if sent && self.more() {
+        if drop_rest && sent && self.more() {
             self.drop_rest(py);
         }
     }
@@ -173,6 +175,6 @@ impl Cursor {
 
 impl Drop for Cursor {
     fn drop(&mut self) {
-        Python::attach(|py| self.close(py));
+        Python::attach(|py| self.close(py, true));
     }
 }

@@ -499,10 +499,6 @@ impl Database {
 
     /// A result to be read in pieces of `rows`. It needs a lease, except where `single_connection`.
     #[pyo3(signature = (shape, params, loader, rows, lease=None, timeout=None))]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the Python signature of the contract"
-    )]
     fn cursor(
         slf: &Bound<'_, Self>,
         shape: &Bound<'_, PyTuple>,

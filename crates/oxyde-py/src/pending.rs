@@ -74,8 +74,8 @@ impl Pending {
         }
     }
 
-    /// Nobody will await it: the engine is asked to stop, and an error is none that was overlooked.
-    pub fn abandon(&self, py: Python<'_>) {
+    /// Nobody will await it: an error is none that was overlooked.
+    pub fn forget(&self, py: Python<'_>) {
         let future = match &*lock(&self.state) {
             State::Future(future) => Some(future.clone_ref(py)),
             State::Yield(_) => None,
@@ -85,7 +85,6 @@ impl Pending {
         {
             error.write_unraisable(py, None);
         }
-        self.cancel(py);
     }
 }
 

@@ -80,9 +80,9 @@ async def stream(
         for row in rows:
             yield row
     finally:
+        cursor.close(own is None)
         if own is not None:
-            own.abandon()
-        cursor.close()
+            own.end()
 
 
 def _check_loop(loop: asyncio.AbstractEventLoop) -> None:
