@@ -61,24 +61,31 @@ async def stream(
         own = lease = database.lease("read")
     loop = asyncio.get_running_loop()
     cursor = database.cursor(shape, params, loader, size, lease)
+    fetched = None
     try:
         if own is not None:
             await finish(own.begin())
-        rows: list[Any] = await finish(cursor.fetch())
+        fetched = cursor.fetch()
+        rows: list[Any] = await fetched
         while cursor.more:
             first = len(rows) // 2 if own is not None else len(rows)
             for row in rows[:first]:
                 yield row
             _check_loop(loop)
-            ahead = cursor.fetch()
+            fetched = cursor.fetch()
             for row in rows[first:]:
                 yield row
-            rows = await finish(ahead)
+            rows = await fetched
         if own is not None:
             # There is nothing left to read: whoever waits for a connection can have this one.
             await finish(own.rollback())
         for row in rows:
             yield row
+    except BaseException:
+        # With a connection of its own the stream ends what runs on it, too.
+        if own is None and fetched is not None:
+            fetched.cancel()
+        raise
     finally:
         cursor.close(own is None)
         if own is not None:
