@@ -4,15 +4,15 @@ A stream is a cursor of the engine in a transaction: the one that is open in thi
 transaction on a connection of its own, which the stream holds until its last piece has come or it is left.  Pieces are
 ordinary calls of the engine, so deadlines, cancellation and lost connections are those of any statement.
 
-On a connection of its own the next piece is asked for when half of the present one is used up: the database works while
-the program does, and a loop that is left early has asked for nothing in vain.  In a transaction nothing runs ahead: other
-statements of the block go between two pieces, and an error belongs to whoever asked.
+On a connection of its own the next piece is asked for when half of the present one is used up: the database works
+while the program does, and a loop that is left early has asked for nothing in vain.  In a transaction nothing runs
+ahead: other statements of the block go between two pieces, and an error belongs to whoever asked.
 
 A SQLite memory database has no other connection, so there a cursor stands on the one that all share, outside of any
 transaction, and other statements go between its pieces as well.
 
-The generator frees what it holds when it ends, fails, is closed or cancelled.  Left by `break` it is closed by the event
-loop, which does so for every asynchronous generator that nobody refers to any more; without a loop, dropping the
+The generator frees what it holds when it ends, fails, is closed or cancelled.  Left by `break` it is closed by the
+event loop, which does so for every asynchronous generator that nobody refers to any more; without a loop, dropping the
 engine's objects does it.
 """
 
