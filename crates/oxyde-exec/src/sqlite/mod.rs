@@ -7,6 +7,7 @@
 //! log      the write-ahead log's checkpoints              watch    how running SQL is stopped
 //! cursors  results that are read in pieces
 //! rows     values in, rows out, driver errors             functions, decimal   the registered SQL functions
+//! place    files that are deleted or replaced
 //! ```
 
 pub mod config;
@@ -19,6 +20,7 @@ pub(crate) mod inline_write;
 mod jobs;
 mod log;
 mod open;
+mod place;
 mod plan;
 mod rows;
 mod watch;
