@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use oxyde_exec::query::RowReader;
 use oxyde_exec::{CancelFlag, CursorId, Job, LoopId, Work};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::completion::lock;
@@ -169,6 +170,23 @@ impl Cursor {
         }
         if drop_rest && sent && self.more() {
             self.drop_rest(py);
+        }
+    }
+
+    /// A task that waits for a fetch is reached through its future, and we from its frame.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // Locked means that we are being used: then nothing here is garbage.
+        let Ok(state) = self.state.try_lock() else {
+            return Ok(());
+        };
+        visit.call(state.last.as_ref())
+    }
+
+    fn __clear__(&self) {
+        if let Ok(mut state) = self.state.try_lock() {
+            let last = state.last.take();
+            drop(state);
+            drop(last);
         }
     }
 }
