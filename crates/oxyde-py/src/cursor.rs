@@ -193,6 +193,13 @@ impl Cursor {
 
 impl Drop for Cursor {
     fn drop(&mut self) {
-        Python::attach(|py| self.close(py, true));
+        Python::attach(|py| {
+            // An exception may be on its way through the frame that had us.
+            let passing = PyErr::take(py);
+            self.close(py, true);
+            if let Some(passing) = passing {
+                passing.restore(py);
+            }
+        });
     }
 }
