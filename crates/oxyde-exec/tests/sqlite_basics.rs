@@ -720,6 +720,6 @@ fn a_cursor_that_fails_is_closed() {
         rows: 2,
         reader: None,
     };
-    assert_eq!(run(&db, fetch()).unwrap_err().kind, ErrorKind::Data);
+    assert_eq!(run(&db, fetch()).unwrap_err().kind, ErrorKind::Programming);
     assert_eq!(run(&db, fetch()).unwrap_err().kind, ErrorKind::Transaction);
 }
