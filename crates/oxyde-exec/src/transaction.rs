@@ -71,6 +71,8 @@ pub struct Transaction {
     savepoints: Vec<String>,
     /// Class and message of the error that broke it.
     cause: Option<String>,
+    /// Whether that error may not come again when everything is run again.
+    retryable: bool,
     /// Raw SQL ended it and opened another one.
     chained: bool,
 }
@@ -81,6 +83,7 @@ impl Default for Transaction {
             phase: Phase::Idle,
             savepoints: Vec::new(),
             cause: None,
+            retryable: false,
             chained: false,
         }
     }
@@ -152,6 +155,7 @@ impl Transaction {
     ) {
         if let Err(error) = result {
             self.cause = Some(format!("{}: {}", error.kind.class(), error.message));
+            self.retryable = error.retryable;
         }
         if !alive {
             self.phase = if matches!(verb, Verb::Commit | Verb::Rollback) {
@@ -246,7 +250,10 @@ impl Transaction {
             Some(cause) => format!("{what}, after {cause}"),
             None => what.to_owned(),
         };
-        ExecError::new(kind, message).with_hint("leave the atomic() block and run it again")
+        let mut error =
+            ExecError::new(kind, message).with_hint("leave the atomic() block and run it again");
+        error.retryable = self.retryable;
+        error
     }
 }
 

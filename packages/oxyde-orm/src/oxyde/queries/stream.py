@@ -20,9 +20,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from oxyde.exceptions import TransactionTaskError
+from oxyde.exceptions import DatabaseError, TransactionTaskError
 from oxyde.queries.run import finish, resolve
 
 if TYPE_CHECKING:
@@ -77,8 +78,10 @@ async def stream(
                 yield row
             rows = await fetched
         if own is not None:
-            # There is nothing left to read: whoever waits for a connection can have this one.
-            await finish(own.rollback())
+            # There is nothing left to read: whoever waits for a connection can have this one.  The rows are all there,
+            # whatever becomes of it.
+            with suppress(DatabaseError):
+                await finish(own.rollback())
         for row in rows:
             yield row
     except BaseException:
