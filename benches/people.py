@@ -15,7 +15,17 @@ COLUMNS = ("id", "name", "email", "age", "active", "score", "city", "visits", "b
 WRITTEN = COLUMNS[1:]
 TABLE = "person"
 
+CROWD, TIMES = "crowd", 1_000
+"""A view that repeats the table so often: a million rows, made while they are read."""
+
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM {TABLE}"
+SELECT_CROWD = f"SELECT {', '.join(COLUMNS)} FROM {CROWD}"
+VIEW = (
+    f"CREATE VIEW {CROWD} AS SELECT {', '.join(f'a.{name} AS {name}' for name in COLUMNS)} "
+    f"FROM {TABLE} AS b CROSS JOIN {TABLE} AS a"
+)
+CHUNK = 2_000
+"""Rows that a stream fetches at a time, where a contender has a choice."""
 INSERT = f"INSERT INTO {TABLE} ({', '.join(WRITTEN)}) VALUES ({', '.join('?' * len(WRITTEN))})"
 
 

@@ -72,6 +72,7 @@ ROWS = {
             sqlite=aiosqlite(1.6), postgres=asyncpg(4, 2), mysql=asyncmy(1.2),
         ),
         Row("count", "count(*)", ("value",), sqlite=aiosqlite(1.1), postgres=asyncpg(2, 1.2), mysql=asyncmy(1.15)),
+        Row("stream", "stream 1,000,000 rows × 10 columns, one by one", ("model",), 1_000_000),
         Row("insert", "insert one", ("model",), **WRITE),
         Row("update", "update one by primary key", ("value",), **WRITE),
         Row("delete", "delete one by primary key", ("value",), **WRITE),

@@ -22,7 +22,7 @@ from typing import Any
 
 import contenders
 from databases import family
-from people import COUNT, TABLE, WRITTEN, people
+from people import COUNT, TABLE, VIEW, WRITTEN, people
 from pydantic import BaseModel
 from rows import ROWS
 
@@ -35,6 +35,8 @@ class Worker:
         self.operate = contender.operation(row, shape)
         # What one operation must be given fresh, made outside the measured time.
         self.fresh = ROWS[row].operation == "bulk"
+        # Seconds long: one operation is a round.
+        self.long = ROWS[row].operation == "stream"
         self.inputs = self.make_inputs()
 
     def make_inputs(self) -> Iterator[Any]:
@@ -48,7 +50,7 @@ class Worker:
                 return cycle([[chance.randint(1, COUNT) for _ in range(100)] for _ in range(20)])
             case "rows":
                 return cycle([18])
-            case "count":
+            case "count" | "stream":
                 return cycle([0])
             case "delete":
                 return count(COUNT + 1)
@@ -83,12 +85,16 @@ class Worker:
 
     async def answer(self, _: dict[str, Any]) -> dict[str, Any]:
         """Do the operation once and tell its result in plain values, for the comparison with the other contenders."""
+        if self.long:
+            await self.contender.execute(VIEW)
         await self.reset()
         result = await self.once()
         return {"result": repr(plain(result))}
 
     async def calibrate(self, order: dict[str, Any]) -> dict[str, Any]:
         """How many operations fill a batch of the wanted length; warms everything up on the way."""
+        if self.long:
+            return {"loops": 1}
         for _ in range(3):
             await self.reset()
             await self.once()
@@ -121,7 +127,8 @@ class Worker:
         times, cpu, switches = [], 0.0, 0
         # Fresh operations: at least three, and as many more as the round has time for.
         deadline = time.perf_counter() + order["seconds"]
-        while len(times) < BATCHES if not self.fresh else len(times) < 3 or time.perf_counter() < deadline:
+        batches = 1 if self.long else BATCHES
+        while len(times) < batches if not self.fresh else len(times) < 3 or time.perf_counter() < deadline:
             before = resource.getrusage(resource.RUSAGE_SELF)
             if self.fresh:
                 value = next(self.inputs)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import aiosqlite
 import pydantic
-from people import COLUMNS, INSERT, SELECT, TABLE, Person, stored, typed
+from people import COLUMNS, INSERT, SELECT, SELECT_CROWD, TABLE, Person, stored, typed
 from pydantic import TypeAdapter
 from rows import ROWS
 
@@ -99,6 +99,14 @@ class Driver:
 
 
 class CursorForm(Driver):
+    async def stream(self, _: int) -> Any:
+        rows = visits = 0
+        async with self.connection.execute(SELECT_CROWD) as cursor:
+            async for row in cursor:
+                person = Person.model_validate(dict(zip(COLUMNS, row, strict=True)))
+                rows, visits = rows + 1, visits + person.visits
+        return rows, visits
+
     async def one(self, key: int) -> Any:
         async with self.connection.execute(f"{SELECT} WHERE id = ?", (key,)) as cursor:
             return await cursor.fetchone()
@@ -127,6 +135,8 @@ class CursorForm(Driver):
 
 
 class FetchallForm(Driver):
+    cannot: ClassVar[dict[str, str]] = {"stream": "execute_fetchall reads everything at once"}
+
     async def one(self, key: int) -> Any:
         (row,) = await self.connection.execute_fetchall(f"{SELECT} WHERE id = ?", (key,))
         return row

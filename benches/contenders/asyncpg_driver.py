@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import asyncpg
 import pydantic
-from people import SELECT, TABLE, WRITTEN, Person
+from people import CHUNK, SELECT, SELECT_CROWD, TABLE, WRITTEN, Person
 from pydantic import TypeAdapter
 from rows import ROWS
 
@@ -72,6 +72,14 @@ class AsUsersWriteIt:
 
     async def rows_model(self, age: int) -> Any:
         return MANY.validate_python(list(map(dict, await self.many(age))))
+
+    async def stream(self, _: int) -> Any:
+        rows = visits = 0
+        async with self.pool.acquire() as connection, connection.transaction():
+            async for record in connection.cursor(SELECT_CROWD, prefetch=CHUNK):
+                person = Person.model_validate(dict(record))
+                rows, visits = rows + 1, visits + person.visits
+        return rows, visits
 
     async def concurrent_model(self, keys: list[int]) -> Any:
         return await asyncio.gather(*map(self.pk_model, keys))

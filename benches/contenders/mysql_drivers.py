@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pydantic
 from databases.mysql import parts
-from people import SELECT, TABLE, WRITTEN, Person
+from people import CHUNK, SELECT, SELECT_CROWD, TABLE, WRITTEN, Person
 from pydantic import TypeAdapter
 from rows import ROWS
 
@@ -46,6 +46,7 @@ class Pool:
         self.pool = await module.create_pool(**parts(place), minsize=10, maxsize=10, autocommit=True)
         cursors = import_module(f"{self.driver}.cursors")
         self.tuples, self.dicts = cursors.Cursor, cursors.DictCursor
+        self.unbuffered = cursors.SSDictCursor
 
     async def close(self) -> None:
         self.pool.close()
@@ -98,6 +99,16 @@ class Pool:
 
     async def rows_model(self, age: int) -> Any:
         return MANY.validate_python(await self.many(age, self.dicts))
+
+    async def stream(self, _: int) -> Any:
+        """Unbuffered: the server sends while the rows are read."""
+        rows = visits = 0
+        async with self.pool.acquire() as connection, connection.cursor(self.unbuffered) as reading:
+            await reading.execute(SELECT_CROWD)
+            while found := await reading.fetchmany(CHUNK):
+                for person in MANY.validate_python(found):
+                    rows, visits = rows + 1, visits + person.visits
+        return rows, visits
 
     async def concurrent_model(self, keys: list[int]) -> Any:
         return await asyncio.gather(*map(self.pk_model, keys))

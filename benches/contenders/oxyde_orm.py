@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 import pydantic
-from people import TABLE
+from people import CROWD, TABLE
 from rows import ROWS
 
 import oxyde
@@ -31,6 +31,25 @@ class OxydePerson(Model):
         table_name = TABLE
 
 
+class OxydeCrowd(Model):
+    """The same columns, of the view."""
+
+    id: int = Field(db_pk=True)
+    name: str
+    email: str
+    age: int
+    active: bool
+    score: float
+    city: str
+    visits: int
+    bio: str | None = None
+    created_at: datetime
+
+    class Meta:
+        is_table = True
+        table_name = CROWD
+
+
 class Oxyde:
     asynchronous = True
     cannot: ClassVar[dict[str, str]] = {}
@@ -45,7 +64,7 @@ class Oxyde:
         await self.database.connect()
 
     async def create(self) -> None:
-        await create_tables()
+        await create_tables(models=[OxydePerson])
 
     async def close(self) -> None:
         await self.database.disconnect()
@@ -85,6 +104,12 @@ class Oxyde:
 
     async def rows_model(self, age: int) -> Any:
         return await OxydePerson.objects.filter(age__gte=age)
+
+    async def stream(self, _: int) -> Any:
+        rows = visits = 0
+        async for person in OxydeCrowd.objects.iterate():
+            rows, visits = rows + 1, visits + person.visits
+        return rows, visits
 
     async def concurrent_model(self, keys: list[int]) -> Any:
         return await asyncio.gather(*map(self.pk_model, keys))

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import psycopg
 import pydantic
-from people import SELECT, TABLE, WRITTEN, Person
+from people import CHUNK, SELECT, SELECT_CROWD, TABLE, WRITTEN, Person
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 from pydantic import TypeAdapter
@@ -86,6 +86,20 @@ class Pool:
 
     async def rows_model(self, age: int) -> Any:
         return MANY.validate_python(await self.many(age, row_factory=dict_row))
+
+    async def stream(self, _: int) -> Any:
+        rows = visits = 0
+        async with (
+            self.pool.connection() as connection,
+            connection.transaction(),
+            connection.cursor("crowd", row_factory=dict_row) as cursor,
+        ):
+            cursor.itersize = CHUNK
+            await cursor.execute(SELECT_CROWD, binary=True)
+            async for row in cursor:
+                person = Person.model_validate(row)
+                rows, visits = rows + 1, visits + person.visits
+        return rows, visits
 
     async def concurrent_model(self, keys: list[int]) -> Any:
         return await asyncio.gather(*map(self.pk_model, keys))

@@ -4,7 +4,7 @@ import sqlite3
 from typing import Any, ClassVar
 
 import pydantic
-from people import COLUMNS, INSERT, SELECT, TABLE, WRITTEN, Person, stored, typed
+from people import COLUMNS, INSERT, SELECT, SELECT_CROWD, TABLE, WRITTEN, Person, stored, typed
 from pydantic import TypeAdapter
 from rows import ROWS
 
@@ -63,6 +63,13 @@ class Inline:
     def rows_model(self, age: int) -> Any:
         found = self.connection.execute(f"{SELECT} WHERE age >= ?", (age,))
         return MANY.validate_python([dict(zip(COLUMNS, row, strict=True)) for row in found])
+
+    def stream(self, _: int) -> Any:
+        rows = visits = 0
+        for row in self.connection.execute(SELECT_CROWD):
+            person = Person.model_validate(dict(zip(COLUMNS, row, strict=True)))
+            rows, visits = rows + 1, visits + person.visits
+        return rows, visits
 
     def count(self, _: int) -> int:
         return self.connection.execute(f"SELECT count(*) FROM {TABLE}").fetchone()[0]

@@ -197,7 +197,8 @@ def no_transactions(kind: str = "postgres", seconds: float = 2.0) -> None:
     deadline = time.monotonic() + seconds
     while kind in SERVERS and (busy := SERVERS[kind].busy("faults")):
         assert time.monotonic() < deadline, busy
-        time.sleep(0.005)
+        # MySQL's list of transactions is a copy that is made anew only when nobody has looked for 0.1 s.
+        time.sleep(0.12 if kind == "mysql" else 0.005)
 
 
 class HeldSession:

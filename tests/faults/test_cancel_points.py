@@ -24,6 +24,9 @@ Operation = Callable[[str], Awaitable[Any]]
 OPERATIONS: dict[str, tuple[Operation, int]] = {}
 
 
+TRANSACTIONS = ("transaction", "nested", "stream_in_transaction")
+
+
 def operation(rows: int) -> Callable[[Operation], Operation]:
     def register(function: Operation) -> Operation:
         OPERATIONS[function.__name__] = (function, rows)
@@ -112,6 +115,22 @@ async def reading_transaction(nonce: str) -> None:
         assert (await Account.objects.get(id=4)).owner == "owner-4"
 
 
+@operation(rows=0)
+async def stream(nonce: str) -> None:
+    assert [account.id async for account in Account.objects.order_by("id").iterate(7)] == list(range(1, 41))
+
+
+@operation(rows=1)
+async def stream_in_transaction(nonce: str) -> None:
+    async with atomic():
+        numbers = []
+        async for account in Account.objects.order_by("id").iterate(15):
+            if account.id == 20:
+                await Entry.objects.create(nonce=nonce)
+            numbers.append(account.id)
+        assert numbers == list(range(1, 41))
+
+
 async def look_whole(where: Where, database: AsyncDatabase, nonce: str) -> int:
     """Check that everything works and return how many rows the operation left."""
     await quiet(database)
@@ -147,13 +166,13 @@ async def test_every_suspension(opened: Any, where: Where, name: str, late: bool
         assert isinstance(error, asyncio.CancelledError), (k, error)
         outcome = getattr(error, "commit_outcome", None)
         outcomes.add(outcome)
-        if name in ("transaction", "nested"):
+        if name in TRANSACTIONS:
             assert left == (rows if outcome == "committed" else 0), (k, outcome, left)
         else:
             assert left in (0, rows), (k, left)
     # On the calling thread, a single row takes no suspension.
     assert k > 1 or where.kind == "file"
-    if name in ("transaction", "nested"):
+    if name in TRANSACTIONS:
         assert outcomes == {None, "committed"}
     if where.kind != "memory":
         await database.disconnect()

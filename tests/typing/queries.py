@@ -1,5 +1,6 @@
 """What builders and terminals give."""
 
+from contextlib import aclosing
 from typing import Any, assert_type
 
 from shop import User, UserManager, UserQuery
@@ -29,6 +30,22 @@ async def results() -> None:
     assert_type(await query.update(age=F("age") + 1), int)
     assert_type(await query.delete(), int)
     assert_type(await query.values("name"), list[dict[str, Any]])
+
+
+async def streams() -> None:
+    query = User.objects.filter(age__gte=18)
+    async for user in query:
+        assert_type(user, User)
+    async for user in query.iterate(chunk_size=500):
+        assert_type(user, User)
+    async for user in User.objects.iterate():
+        assert_type(user, User)
+    async for row in query.values("name"):
+        assert_type(row, dict[str, Any])
+    async for age in query.values_list(User.age, flat=True).iterate():
+        assert_type(age, int)
+    async with aclosing(query.iterate()) as rows:
+        assert_type([user async for user in rows], list[User])
 
 
 async def conditions() -> None:

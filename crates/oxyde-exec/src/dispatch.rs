@@ -182,6 +182,8 @@ impl Database {
             | Work::CopyIn { .. }
             | Work::Version
             | Work::Ping => Lane::Write,
+            // It is always the same connection.
+            work if work.is_for_cursor() && self.caps().single_connection => Lane::Write,
             _ => {
                 let error =
                     ExecError::new(ErrorKind::Internal, "transaction control needs a lease");

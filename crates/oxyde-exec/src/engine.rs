@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::cells::{Cells, Rows};
 use crate::error::ExecError;
-use crate::query::Query;
+use crate::query::{Query, RowReader};
 
 /// Which kind of connection: SQLite files have one writer and many readers; everything else uses `Write` only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,6 +102,18 @@ pub enum Isolation {
     Serializable,
 }
 
+/// Names a result that is read in pieces. Never reused in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CursorId(pub u64);
+
+impl CursorId {
+    #[expect(clippy::new_without_default, reason = "each one is another")]
+    pub fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 #[derive(Debug)]
 pub enum Work {
     /// One statement. `names` asks for the column names (raw SQL); compiled statements know theirs.
@@ -123,6 +135,22 @@ pub enum Work {
     Script(Vec<String>),
     /// One statement in a server's own wire format.
     Query(Box<Query>),
+    /// Runs a `Statement` or `Query` whose rows are read in pieces of up to `rows`; the answer is the first piece, which
+    /// may be empty. The rest waits in the database until it is fetched or closed, or the transaction ends; a server
+    /// keeps it in a transaction only.
+    OpenCursor {
+        cursor: CursorId,
+        statement: Box<Work>,
+        rows: u32,
+    },
+    /// The next piece; `reader` takes a server's rows.
+    Fetch {
+        cursor: CursorId,
+        rows: u32,
+        reader: Option<Box<dyn RowReader>>,
+    },
+    /// Drops what is left of a result. One that is not open is no error.
+    CloseCursor(CursorId),
     /// Rows in the binary COPY format, in chunks; the count of rows comes back.
     CopyIn {
         sql: Arc<str>,
@@ -146,6 +174,14 @@ impl Work {
     /// Work that ends or tidies a transaction: never refused or interrupted, or a transaction would stay open.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Commit | Self::Rollback | Self::Reset)
+    }
+
+    /// Work on a result that is read in pieces.
+    pub fn is_for_cursor(&self) -> bool {
+        matches!(
+            self,
+            Self::OpenCursor { .. } | Self::Fetch { .. } | Self::CloseCursor(_)
+        )
     }
 }
 
@@ -190,6 +226,8 @@ pub struct Outcome {
     pub tag: Tag,
     /// Column names, only when the statement asked for them.
     pub names: Vec<String>,
+    /// The cursor has more rows, or may have.
+    pub more: bool,
 }
 
 #[derive(Debug)]

@@ -132,7 +132,7 @@ impl Lease {
             .submit(lane, loop_id, acquire_deadline, waiter);
     }
 
-    /// Runs a Statement, Bulk, Script or Ping after all that was handed in before.
+    /// Runs what is no transaction control after all that was handed in before.
     pub fn run(&self, job: Job, sink: Sink) {
         let Some(sink) = self.ours(sink) else { return };
         match job.work {
@@ -141,6 +141,9 @@ impl Lease {
             | Work::Script(_)
             | Work::Query(_)
             | Work::CopyIn { .. }
+            | Work::OpenCursor { .. }
+            | Work::Fetch { .. }
+            | Work::CloseCursor(_)
             | Work::Version
             | Work::Ping => self.core.push(Item::Run(job, sink)),
             _ => answer(

@@ -8,7 +8,7 @@
 //! A call goes `Database::run` → pool → `Engine::start` → completion → pool (next waiter) → the caller's `Sink`, on
 //! whichever thread completes: nothing above is needed to keep jobs flowing, and nothing above owns a connection.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod cells;
 mod core;
@@ -31,9 +31,9 @@ pub mod wire;
 pub use cells::{Cell, CellRef, Cells, Rows};
 pub use dispatch::Database;
 pub use engine::{
-    Begin, BeginMode, CancelFlag, CancelReason, Caps, Completion, ConnId, Done, Engine, Isolation,
-    Job, Lane, LoopId, Origin, Outcome, Returning, Sink, Stats, Tag, TxStatus, Waits, Watcher,
-    Work,
+    Begin, BeginMode, CancelFlag, CancelReason, Caps, Completion, ConnId, CursorId, Done, Engine,
+    Isolation, Job, Lane, LoopId, Origin, Outcome, Returning, Sink, Stats, Tag, TxStatus, Waits,
+    Watcher, Work,
 };
 pub use error::{Code, Effect, ErrorInfo, ErrorKind, ExecError};
 pub use lease::{Lease, LeaseStatus};

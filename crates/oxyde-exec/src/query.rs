@@ -75,6 +75,18 @@ impl Statement {
     pub fn is_long(&self) -> bool {
         self.long.load(Ordering::Relaxed) > 1
     }
+
+    /// The same statement for one use: nothing that was prepared before can be stale for it.
+    pub fn for_one_use(&self) -> Arc<Self> {
+        Arc::new(Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            sql: Arc::clone(&self.sql),
+            param_types: self.param_types.clone(),
+            results: self.results.clone(),
+            keep: false,
+            long: AtomicU8::new(0),
+        })
+    }
 }
 
 /// Text or binary, for each of a list of values.
@@ -138,6 +150,12 @@ pub trait RowReader: Send {
     /// Some of the rows, in order. An error means that the bytes were no rows: the connection is given up. What the
     /// reader itself has against a value, it keeps for the one who reads the result.
     fn rows(&mut self, rows: RawRows<'_>) -> Result<(), Malformed>;
+}
+
+impl fmt::Debug for dyn RowReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RowReader")
+    }
 }
 
 /// Whole rows as the server sends them, one behind the other.

@@ -55,6 +55,9 @@ impl Verb {
             | Work::Script(_)
             | Work::Query(_)
             | Work::CopyIn { .. }
+            | Work::OpenCursor { .. }
+            | Work::Fetch { .. }
+            | Work::CloseCursor(_)
             | Work::Version
             | Work::Ping
             | Work::Reset => Self::Statement,

@@ -16,7 +16,7 @@ use mysql_session_wire::*;
 use oxyde_exec::mysql::rows::{Rows, TextFields};
 use oxyde_exec::mysql::session::{Event, Fatal, Limits, Line, Session, SessionConfig};
 use oxyde_exec::query::{Column, RawRows};
-use oxyde_exec::{Effect, ErrorKind, Tag, TxStatus};
+use oxyde_exec::{CursorId, Effect, ErrorKind, Tag, TxStatus};
 
 /// Goes through a scenario with its bytes cut into pieces; the events and the types of the commands sent.
 fn play(scenario: &Scenario, mut cut: impl FnMut() -> usize) -> (Vec<Seen>, String) {
@@ -236,6 +236,33 @@ fn execute_carries_the_server_s_number_types_and_values() {
     hear(&mut session, &say().columns(TABLE).end(AUTOCOMMIT).bytes);
     session.query(&select, &given).unwrap();
     assert_eq!(written(&mut session), [(0x17, expected)]);
+}
+
+#[test]
+fn a_cursor_is_asked_for_and_fetched_by_the_server_s_number() {
+    let mut session = open(config());
+    let select = once("SELECT ?");
+    session
+        .open_cursor(CursorId(5), &select, &params(&[int(7)]))
+        .unwrap();
+    written(&mut session);
+    let say = || Answer::new(MYSQL);
+    hear(&mut session, &say().prepared(0x0102_0304, 1, TABLE).bytes);
+    let expected = [
+        // The number, a read-only cursor, once; nulls, types follow.
+        &b"\x04\x03\x02\x01\x01\x01\0\0\0\0\x01\x08\0"[..],
+        &7_i64.to_le_bytes(),
+    ]
+    .concat();
+    assert_eq!(written(&mut session), [(0x17, expected)]);
+    assert!(session.fetch(CursorId(5), 10).is_err(), "not open yet");
+    hear(&mut session, &say().waiting(TABLE, IN_TRANSACTION).bytes);
+    session.fetch(CursorId(5), 300).unwrap();
+    let fetch = b"\x04\x03\x02\x01\x2c\x01\0\0".to_vec();
+    assert_eq!(written(&mut session), [(0x1c, fetch)]);
+    let end = say().end(IN_TRANSACTION | LAST_ROW_SENT);
+    hear(&mut session, &end.bytes);
+    assert!(session.fetch(CursorId(6), 10).is_err(), "another one");
 }
 
 #[test]

@@ -10,7 +10,10 @@ mod common;
 
 use common::*;
 use oxyde_exec::dispatch::wait;
-use oxyde_exec::{CellRef, Cells, Code, Database, ErrorKind, Job, Returning, SqliteConfig, Work};
+use oxyde_exec::{
+    CellRef, Cells, Code, CursorId, Database, ErrorKind, Job, Outcome, Returning, SqliteConfig,
+    Work,
+};
 
 #[test]
 fn connect_reports_the_version() {
@@ -646,4 +649,77 @@ fn functions() {
     );
     let ddl = exec(&db, "CREATE INDEX i ON d (oxyde_lower(x))").unwrap_err();
     assert_eq!(ddl.kind, ErrorKind::Programming, "never in DDL: {ddl:?}");
+}
+
+#[test]
+fn a_cursor_gives_its_rows_in_pieces() {
+    let db = memory_db();
+    exec(&db, "CREATE TABLE t (id INTEGER PRIMARY KEY)").unwrap();
+    exec(&db, "INSERT INTO t VALUES (1), (2), (3), (4), (5)").unwrap();
+    let open = |cursor, sql: &str| Work::OpenCursor {
+        cursor,
+        statement: Box::new(read_work(sql, Cells::new())),
+        rows: 2,
+    };
+    let fetch = |cursor| Work::Fetch {
+        cursor,
+        rows: 2,
+        reader: None,
+    };
+    let numbers = |outcome: &Outcome| -> Vec<i64> {
+        (0..outcome.rows.rows())
+            .map(|row| match outcome.rows.get(row, 0) {
+                Some(CellRef::Int(number)) => number,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    };
+    let (up, down) = (CursorId::new(), CursorId::new());
+    let first = run(&db, open(up, "SELECT id FROM t ORDER BY id")).unwrap();
+    assert_eq!((numbers(&first), first.more), (vec![1, 2], true));
+    let other = run(&db, open(down, "SELECT id FROM t ORDER BY id DESC")).unwrap();
+    assert_eq!((numbers(&other), other.more), (vec![5, 4], true));
+    // Other statements go between.
+    exec(&db, "UPDATE t SET id = 30 WHERE id = 3").unwrap();
+    let next = run(&db, fetch(up)).unwrap();
+    assert_eq!((numbers(&next), next.more), (vec![4, 5], true));
+    let last = run(&db, fetch(up)).unwrap();
+    assert_eq!((numbers(&last), last.more), (vec![30], false));
+    assert_eq!(
+        run(&db, fetch(up)).unwrap_err().kind,
+        ErrorKind::Transaction
+    );
+    // Closing takes what is left; the table is free.
+    run(&db, Work::CloseCursor(down)).unwrap();
+    run(&db, Work::CloseCursor(down)).unwrap();
+    assert_eq!(
+        run(&db, fetch(down)).unwrap_err().kind,
+        ErrorKind::Transaction
+    );
+    exec(&db, "DROP TABLE t").unwrap();
+}
+
+#[test]
+fn a_cursor_that_fails_is_closed() {
+    let db = memory_db();
+    let cursor = CursorId::new();
+    let sql = "SELECT abs(i) FROM (SELECT 1 AS i UNION ALL SELECT 2 UNION ALL SELECT -9223372036854775807 - 1)";
+    let statement = Box::new(read_work(sql, Cells::new()));
+    let first = run(
+        &db,
+        Work::OpenCursor {
+            cursor,
+            statement,
+            rows: 2,
+        },
+    )
+    .unwrap();
+    assert!(first.more);
+    let fetch = || Work::Fetch {
+        cursor,
+        rows: 2,
+        reader: None,
+    };
+    assert_eq!(run(&db, fetch()).unwrap_err().kind, ErrorKind::Programming);
+    assert_eq!(run(&db, fetch()).unwrap_err().kind, ErrorKind::Transaction);
 }

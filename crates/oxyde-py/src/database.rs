@@ -28,6 +28,7 @@ use crate::completion::{Hub, lock};
 use crate::config;
 use crate::contract;
 use crate::copying::Copy;
+use crate::cursor::{Cursor, Reading, Source};
 use crate::deadlines::Limit;
 use crate::errors;
 use crate::fairness;
@@ -39,7 +40,7 @@ use crate::lifecycle;
 use crate::loader::Loader;
 use crate::parts::Parts;
 use crate::pending::{Pending, Stop};
-use crate::reader::{self, RowsInto};
+use crate::reader::{self, RowsInto, Shared};
 use crate::scope::{self, Kind};
 use crate::server;
 use crate::show;
@@ -124,7 +125,7 @@ impl Database {
     }
 
     /// The same for work that looks at its flag itself.
-    fn start_with(
+    pub fn start_with(
         &self,
         py: Python<'_>,
         flag: Arc<CancelFlag>,
@@ -390,6 +391,12 @@ impl Database {
         server.map(|oxyde_sql::Target { version, .. }| (version.0, version.1, version.2))
     }
 
+    /// Whether all work shares one connection, so that nothing else could run beside a lease.
+    #[getter]
+    fn single_connection(&self) -> bool {
+        self.engine.caps().single_connection
+    }
+
     /// Whether INSERT and UPDATE can give back rows here.
     #[getter]
     fn returning(&self) -> (bool, bool) {
@@ -494,6 +501,62 @@ impl Database {
             _ => Finish::Affected(Arc::clone(&statement.sql)),
         };
         self.start(py, work, finish, lease, timeout)
+    }
+
+    /// A result to be read in pieces of `rows`. It needs a lease, except where `single_connection`.
+    #[pyo3(signature = (shape, params, loader, rows, lease=None, timeout=None))]
+    fn cursor(
+        slf: &Bound<'_, Self>,
+        shape: &Bound<'_, PyTuple>,
+        params: &Bound<'_, PyTuple>,
+        loader: &Bound<'_, Loader>,
+        rows: u32,
+        lease: Option<&Bound<'_, Lease>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Cursor> {
+        let py = slf.py();
+        let this = slf.get();
+        let server = this.server_or_oldest();
+        let statement = this.plans.get(shape, server)?;
+        let statement = statement.get();
+        let flag = Arc::new(CancelFlag::new());
+        let loader = loader.clone().unbind();
+        let (work, source) = match &statement.wire {
+            Some(wire) => {
+                let params = statement.encode_wire(wire, params)?;
+                let into = RowsInto::Loader(loader);
+                let (reader, collected) = reader::reader(py, server.dialect, into, &flag);
+                let work = Work::Query(Box::new(Query {
+                    statement: Arc::clone(&wire.statement),
+                    params: Params::Ready(params),
+                    rows: None,
+                    pure_read: wire.pure_read,
+                    taints: false,
+                }));
+                (work, Source::Wire(Shared::new(reader), Arc::new(collected)))
+            }
+            None => {
+                let mut cells = Cells::with_capacity(statement.plan.binds.len(), 0);
+                statement.encode(params, &mut cells)?;
+                let work = Work::Statement {
+                    sql: Arc::clone(&statement.sql),
+                    params: cells,
+                    read_only: true,
+                    names: false,
+                };
+                (work, Source::Cells(loader))
+            }
+        };
+        let reading = Reading {
+            statement: work,
+            sql: Arc::clone(&statement.sql),
+            source,
+            flag,
+            rows,
+            timeout: timeout.map(config::seconds).transpose()?,
+        };
+        let lease = lease.map(|lease| lease.clone().unbind());
+        Ok(Cursor::new(slf.clone().unbind(), lease, reading))
     }
 
     /// Inserts many rows, all or none. Values are read from tuples, dicts or instances by field name.

@@ -1,6 +1,7 @@
 //! What an operation's outcome becomes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use oxyde_exec::engine::{Outcome, TxStatus};
 use oxyde_exec::error::ExecError;
@@ -28,6 +29,10 @@ pub enum Finish {
     Told(Py<Loader>, Arc<str>),
     /// Rows that were read while they arrived.
     Collected(Collected, Arc<str>),
+    /// The next rows of a cursor, that were read while they arrived.
+    Piece(Arc<Collected>, Arc<str>),
+    /// Rows of a cursor, which may have more.
+    Some(Box<Finish>, Arc<AtomicBool>),
     /// New instances take over what was read while it arrived.
     FilledFrom(Fill, Collected, Arc<str>),
     /// Whether COPY can go on, with the keys that have come.
@@ -56,8 +61,10 @@ impl Finish {
             | Self::Affected(sql)
             | Self::Filled(_, sql)
             | Self::Collected(_, sql)
+            | Self::Piece(_, sql)
             | Self::FilledFrom(_, _, sql)
             | Self::Dicts(sql) => Some(sql),
+            Self::Some(rows, _) => rows.sql(),
             Self::Status | Self::Connected(_) | Self::Nothing => None,
         }
     }
@@ -81,8 +88,21 @@ impl Finish {
         status: TxStatus,
         gone: impl FnOnce() -> PyResult<bool>,
     ) -> PyResult<Py<PyAny>> {
+        if let Self::Some(rows, more) = self {
+            let left = result.as_ref().is_ok_and(|outcome| outcome.more);
+            more.store(left, Ordering::Release);
+            return rows.finish(py, result, status, gone);
+        }
         let outcome = result.map_err(|error| self.failed(py, &error))?;
         match self {
+            Self::Piece(collected, _) => {
+                if gone()? {
+                    return Ok(py.None());
+                }
+                collected
+                    .take_piece(py)
+                    .map(|list| list.into_any().unbind())
+            }
             Self::Rows(loader, _) => {
                 if gone()? {
                     return Ok(py.None());
@@ -136,7 +156,7 @@ impl Finish {
                 database.get().connected(&outcome);
                 Ok(py.None())
             }
-            Self::Nothing => Ok(py.None()),
+            Self::Nothing | Self::Some(..) => Ok(py.None()),
         }
     }
 }

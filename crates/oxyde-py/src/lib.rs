@@ -15,6 +15,7 @@ mod completion;
 mod config;
 mod contract;
 mod copying;
+mod cursor;
 mod database;
 mod deadlines;
 mod decode;
@@ -51,6 +52,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("MARKER", MARKER)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<copying::Copy>()?;
+    module.add_class::<cursor::Cursor>()?;
     module.add_class::<database::Database>()?;
     module.add_class::<lease::Lease>()?;
     module.add_class::<loader::Loader>()?;

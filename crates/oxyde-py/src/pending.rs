@@ -6,6 +6,7 @@ use oxyde_exec::{CancelFlag, Database};
 use pyo3::exceptions::PyStopIteration;
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::completion::lock;
@@ -70,6 +71,19 @@ impl Pending {
         Self {
             state: Mutex::new(State::Yield(Some(known))),
             stop: None,
+        }
+    }
+
+    /// Nobody will await it: an error is none that was overlooked.
+    pub fn forget(&self, py: Python<'_>) {
+        let future = match &*lock(&self.state) {
+            State::Future(future) => Some(future.clone_ref(py)),
+            State::Yield(_) => None,
+        };
+        if let Some(future) = future
+            && let Err(error) = future.call_method0(py, intern!(py, "cancel"))
+        {
+            error.write_unraisable(py, None);
         }
     }
 }

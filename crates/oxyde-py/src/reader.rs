@@ -66,6 +66,15 @@ impl Collected {
         }
     }
 
+    /// The rows that have come since the last time.
+    pub fn take_piece<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let list = self.take(py)?;
+        let length = list.len();
+        let piece = list.get_slice(0, length);
+        list.del_slice(0, length)?;
+        Ok(piece)
+    }
+
     /// Encodes the parameters of raw SQL as soon as the server has said what they are.
     pub fn encoder(&self, params: Py<PyTuple>) -> Encode {
         self.once_described(move |py, types, columns| {
@@ -106,6 +115,26 @@ struct Reader<D> {
     decoders: Arc<[D]>,
     /// The rest of the rows is passed over.
     over: bool,
+}
+
+/// A reader for statements that are run one after the other: a cursor's, whose server describes its rows once.
+#[derive(Clone)]
+pub struct Shared(Arc<Mutex<Box<dyn RowReader>>>);
+
+impl Shared {
+    pub fn new(reader: Box<dyn RowReader>) -> Self {
+        Self(Arc::new(Mutex::new(reader)))
+    }
+}
+
+impl RowReader for Shared {
+    fn columns(&mut self, columns: &Arc<[Column]>) {
+        lock(&self.0).columns(columns);
+    }
+
+    fn rows(&mut self, rows: RawRows<'_>) -> Result<(), Malformed> {
+        lock(&self.0).rows(rows)
+    }
 }
 
 /// What rows become.

@@ -183,11 +183,15 @@ def abandoned() -> dict[str, Any]:
     async def waiter() -> None:
         await Entry.objects.create(nonce="waits for the writer")
 
+    async def reader() -> None:
+        async for _ in Account.objects.iterate(2):
+            await asyncio.sleep(3600)
+
     for n in range(3):
         loop = asyncio.new_event_loop()
         # The default handler would say "Task was destroyed but it is pending!".
         loop.set_exception_handler(lambda *_: None)
-        tasks = [loop.create_task(kind()) for kind in (endless, writer, waiter)]
+        tasks = [loop.create_task(kind()) for kind in (endless, writer, waiter, reader)]
         loop.run_until_complete(asyncio.sleep(0.05))
         loop.close()
         witnesses += [weakref.ref(task) for task in tasks]

@@ -102,6 +102,8 @@ impl Status {
     const IN_TRANSACTION: u16 = 1;
     const AUTOCOMMIT: u16 = 1 << 1;
     const MORE_RESULTS: u16 = 1 << 3;
+    const CURSOR_EXISTS: u16 = 1 << 6;
+    const LAST_ROW_SENT: u16 = 1 << 7;
 
     pub(super) fn in_transaction(self) -> bool {
         self.0 & Self::IN_TRANSACTION != 0
@@ -109,6 +111,11 @@ impl Status {
 
     pub(super) fn autocommit(self) -> bool {
         self.0 & Self::AUTOCOMMIT != 0
+    }
+
+    /// The statement's rows wait to be fetched.
+    pub(super) fn more_rows(self) -> bool {
+        self.0 & (Self::CURSOR_EXISTS | Self::LAST_ROW_SENT) == Self::CURSOR_EXISTS
     }
 
     pub(super) fn more_results(self) -> bool {

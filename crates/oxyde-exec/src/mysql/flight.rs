@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::engine::CursorId;
 use crate::error::ExecError;
 use crate::mysql::backend::StatementId;
 use crate::mysql::statements::Definitions;
@@ -56,6 +57,10 @@ pub(super) struct InFlight {
     pub(super) error: Option<ExecError>,
     /// Pings that may still be sent for that.
     pub(super) pings: u8,
+    /// Whose rows come.
+    pub(super) cursor: Option<CursorId>,
+    /// The cursor has rows left, which is to be told.
+    pub(super) suspended: bool,
 }
 
 /// A statement that this request has sent to be prepared.
@@ -112,6 +117,8 @@ impl InFlight {
             surplus: false,
             error: None,
             pings: 3,
+            cursor: None,
+            suspended: false,
         }
     }
 

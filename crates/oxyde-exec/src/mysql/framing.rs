@@ -76,7 +76,7 @@ impl Session {
             return Err(Fatal(error.clone()));
         }
         if self.finished.is_some() {
-            return Ok(self.done());
+            return Ok(self.suspended().or_else(|| self.done()));
         }
         let said = self.out.len();
         let event = self.advance(data);

@@ -15,9 +15,14 @@ pub(super) const PING: u8 = 0x0e;
 pub(super) const PREPARE: u8 = 0x16;
 pub(super) const EXECUTE: u8 = 0x17;
 pub(super) const CLOSE: u8 = 0x19;
+pub(super) const FETCH: u8 = 0x1c;
 pub(super) const RESET: u8 = 0x1f;
 
-/// Behind its first byte: the statement's id, no cursor, once.
+/// What becomes of a statement's rows: they are sent, or kept until they are fetched.
+pub(super) const NO_CURSOR: u8 = 0;
+pub(super) const READ_ONLY_CURSOR: u8 = 1;
+
+/// Behind its first byte: the statement's id, the cursor, once.
 const EXECUTE_HEAD: usize = 10;
 
 /// No server takes more, whatever its max_allowed_packet says.
@@ -88,19 +93,19 @@ pub(super) fn command(out: &mut Vec<u8>, head: &[u8], body: &[u8]) -> u8 {
 }
 
 /// What stands in front of the parameters.
-pub(super) fn execute_head(id: StatementId) -> [u8; EXECUTE_HEAD] {
+pub(super) fn execute_head(id: StatementId, cursor: u8) -> [u8; EXECUTE_HEAD] {
     let [a, b, c, d] = id.to_le_bytes();
-    [EXECUTE, a, b, c, d, 0, 1, 0, 0, 0]
+    [EXECUTE, a, b, c, d, cursor, 1, 0, 0, 0]
 }
 
 #[inline]
-pub(super) fn execute(out: &mut Vec<u8>, id: StatementId, params: &Encoded) -> u8 {
+pub(super) fn execute(out: &mut Vec<u8>, id: StatementId, cursor: u8, params: &Encoded) -> u8 {
     let values: &[u8] = if params.count > 0 {
         &params.values
     } else {
         &[]
     };
-    command(out, &execute_head(id), values)
+    command(out, &execute_head(id, cursor), values)
 }
 
 /// Puts the id into a command of [`execute`] that was written before the server gave one.
@@ -109,6 +114,12 @@ pub(super) fn set_id(command: &mut [u8], id: StatementId) {
     if let Some(slot) = command.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
         *slot = id.to_le_bytes();
     }
+}
+
+/// The next rows of a cursor.
+pub(super) fn fetch(out: &mut Vec<u8>, id: StatementId, rows: u32) -> u8 {
+    let [a, b, c, d] = id.to_le_bytes();
+    command(out, &[FETCH, a, b, c, d], &rows.to_le_bytes())
 }
 
 /// The server says nothing to it.
@@ -212,9 +223,9 @@ mod tests {
             ..Encoded::empty()
         };
         let (mut early, mut late) = (Vec::new(), Vec::new());
-        execute(&mut early, 0, &params);
+        execute(&mut early, 0, NO_CURSOR, &params);
         set_id(&mut early, 0x0102_0304);
-        execute(&mut late, 0x0102_0304, &params);
+        execute(&mut late, 0x0102_0304, NO_CURSOR, &params);
         assert_eq!(early, late);
         assert_eq!(early[..14], [22, 0, 0, 0, 23, 4, 3, 2, 1, 0, 1, 0, 0, 0]);
     }

@@ -5,7 +5,7 @@
 //! seam     the session as links know it
 //! session  the protocol, no I/O:
 //!
-//! requests                      what can be asked      → flight (what is on its way) → frontend (commands we write)
+//! requests, cursors             what can be asked      → flight (what is on its way) → frontend (commands we write)
 //! framing → replies → errors    what the server says   → events                        backend (packets we read)
 //! greeting, auth (rsa, ed25519) the login                statements                    what is prepared
 //! words                         what a text does to a transaction
@@ -14,6 +14,7 @@
 mod auth;
 mod backend;
 pub mod config;
+mod cursors;
 mod ed25519;
 mod errors;
 mod flight;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::engine::{Tag, TxStatus};
 use crate::error::{Effect, ErrorKind, ExecError};
 use crate::mysql::auth;
-use crate::mysql::backend::{self, Ending, Prepared};
+use crate::mysql::backend::{self, Ending, Prepared, Status};
 use crate::mysql::errors::{self, Report};
 use crate::mysql::flight::{Collected, InFlight, Preparing, Step, Then};
 use crate::mysql::frontend;
@@ -125,8 +125,15 @@ impl Session {
                 self.columns_left(left.saturating_sub(1))
             }
             Step::ColumnsEnd => {
-                Ending::read_eof(payload)?;
-                self.columns_end()
+                let ending = Ending::read_eof(payload)?;
+                let waits = flight.cursor.is_some()
+                    && flight.preparing.is_none()
+                    && ending.status.more_rows();
+                let columns = self.columns_end()?;
+                if waits {
+                    self.suspend(ending.status);
+                }
+                Ok(columns)
             }
             Step::Result if zero => self.completed(Ending::read(payload)?),
             Step::Result if payload.first() == Some(&0xfb) => Err(infile().into()),
@@ -232,6 +239,7 @@ impl Session {
             return Ok(self.described(preparing, collected.unwrap_or_default()));
         }
         flight.step = Step::Rows;
+        let cursor = flight.cursor;
         if let Some(collected) = collected {
             let statement = flight.statement;
             let columns = self.adopt(statement, collected);
@@ -241,6 +249,10 @@ impl Session {
                     other.columns = Some(Arc::clone(&columns));
                 }
             }
+        }
+        let columns = self.requests.front().and_then(|head| head.columns.clone());
+        if let Some(cursor) = cursor.and_then(|cursor| self.cursor(cursor)) {
+            cursor.columns = columns;
         }
         Ok(self.requests.front().and_then(show_columns))
     }
@@ -313,10 +325,10 @@ impl Session {
         flight.number = *packets;
         flight.binary = true;
         flight.step = Step::Result;
-        if preparing.kept {
-            flight.statement = Some((preparing.statement, id));
-        } else {
-            frontend::close(&mut self.out, id);
+        match flight.cursor {
+            _ if preparing.kept => flight.statement = Some((preparing.statement, id)),
+            Some(cursor) => self.cursor_prepared(cursor, id),
+            None => frontend::close(&mut self.out, id),
         }
         None
     }
@@ -329,6 +341,10 @@ impl Session {
         if ending.status.more_results() {
             flight.step = Step::Result;
             return Ok(None);
+        }
+        if flight.cursor.is_some() && ending.status.more_rows() {
+            self.suspend(ending.status);
+            return Ok(self.suspended());
         }
         flight.step = Step::Over;
         let (request, verb, surplus) = (flight.request, flight.verb, flight.surplus);
@@ -349,6 +365,21 @@ impl Session {
             last_insert_id: ending.last_insert_id,
         };
         Ok(Some(Event::Completed(request, summary)))
+    }
+
+    /// The head has ended with rows left for a fetch.
+    fn suspend(&mut self, status: Status) {
+        if let Some(flight) = self.requests.front_mut() {
+            flight.step = Step::Over;
+            flight.suspended = true;
+        }
+        self.finished = Some(self.learn(status));
+    }
+
+    /// What is to be told of that, once.
+    pub(super) fn suspended(&mut self) -> Option<Event<'static>> {
+        let head = self.requests.front_mut()?;
+        std::mem::take(&mut head.suspended).then_some(Event::Suspended(head.request))
     }
 
     fn error(&mut self, payload: &[u8], stray: bool) -> Reply {
@@ -495,6 +526,7 @@ impl Session {
         let tx = self.finished.take()?;
         let flight = self.requests.pop_front()?;
         self.transaction = tx;
+        self.end_cursors(tx);
         if self.requests.is_empty() && self.out.is_empty() && self.out.capacity() > KEPT {
             self.out = Vec::new();
         }

@@ -18,7 +18,7 @@ impl Session {
         self.admit()?;
         frontend::params_fit(params, self.longest)?;
         let Some(known) = self.statements.known(statement.id) else {
-            return self.prepare_and_run(statement, params);
+            return self.prepare_and_run(statement, params, frontend::NO_CURSOR);
         };
         check_count(known.parameters.len(), params)?;
         let verb = known.verb;
@@ -27,7 +27,7 @@ impl Session {
         };
         let columns = (!known.columns.is_empty()).then(|| Arc::clone(&known.columns));
         self.close_forgotten();
-        let number = frontend::execute(&mut self.out, id, params);
+        let number = frontend::execute(&mut self.out, id, frontend::NO_CURSOR, params);
         let mut flight = InFlight::new(Step::Result, number);
         flight.binary = true;
         flight.verb = verb;
@@ -37,13 +37,14 @@ impl Session {
     }
 
     /// The parameters wait here until the server has prepared the statement.
-    fn prepare_and_run(
+    pub(super) fn prepare_and_run(
         &mut self,
         statement: &Statement,
         params: &Encoded,
+        cursor: u8,
     ) -> Result<Request, ExecError> {
         let mut command = Vec::with_capacity(params.values.len().saturating_add(64));
-        let packets = frontend::execute(&mut command, 0, params);
+        let packets = frontend::execute(&mut command, 0, cursor, params);
         let then = Then::Execute {
             parameters: params.count,
             command,
@@ -100,7 +101,7 @@ impl Session {
         match (preparing.id, &preparing.refused) {
             (Some(id), _) => {
                 check_count(usize::from(preparing.parameters), params)?;
-                flight.number = frontend::execute(&mut self.out, id, params);
+                flight.number = frontend::execute(&mut self.out, id, frontend::NO_CURSOR, params);
                 flight.binary = true;
                 if preparing.kept {
                     flight.statement = Some((preparing.statement, id));
@@ -173,6 +174,7 @@ impl Session {
     pub fn reset(&mut self) -> Result<Request, ExecError> {
         self.admit()?;
         self.statements.lost_all();
+        self.cursors.clear();
         self.plain(frontend::RESET)
     }
 
@@ -184,7 +186,7 @@ impl Session {
     }
 
     /// Whether another request can be submitted now.
-    fn admit(&self) -> Result<(), ExecError> {
+    pub(super) fn admit(&self) -> Result<(), ExecError> {
         if let Some(error) = &self.dead {
             let mut error = error.clone();
             error.outcome = Effect::NotApplied;
@@ -201,7 +203,7 @@ impl Session {
         Err(ExecError::new(ErrorKind::Internal, why))
     }
 
-    fn submit(&mut self, mut flight: InFlight) -> Request {
+    pub(super) fn submit(&mut self, mut flight: InFlight) -> Request {
         let request = Request(self.next);
         self.next = self.next.wrapping_add(1);
         flight.request = request;
@@ -211,7 +213,7 @@ impl Session {
 
     /// Puts CLOSE in front of a command.
     #[inline]
-    fn close_forgotten(&mut self) {
+    pub(super) fn close_forgotten(&mut self) {
         let out = &mut self.out;
         self.statements.close(|id| frontend::close(out, id));
     }

@@ -1,6 +1,6 @@
 //! The session as links know it.
 
-use crate::engine::TxStatus;
+use crate::engine::{CursorId, TxStatus};
 use crate::error::ExecError;
 use crate::mysql::session::Session;
 use crate::query::{Encoded, Formats, Statement};
@@ -97,6 +97,24 @@ impl wire::Session for Session {
 
     fn set_max_packet(&mut self, bytes: usize) {
         self.set_max_packet(bytes);
+    }
+
+    fn open_cursor(
+        &mut self,
+        cursor: CursorId,
+        statement: &Statement,
+        params: &Encoded,
+        _rows: u32,
+    ) -> Result<Request, ExecError> {
+        self.open_cursor(cursor, statement, params)
+    }
+
+    fn fetch(&mut self, cursor: CursorId, rows: u32) -> Result<Request, ExecError> {
+        self.fetch(cursor, rows)
+    }
+
+    fn close_cursor(&mut self, cursor: CursorId) -> Result<Request, ExecError> {
+        self.close_cursor(cursor)
     }
 
     fn simple(&mut self, sql: &str) -> Result<Request, ExecError> {

@@ -10,6 +10,7 @@
 //! query, new statement     [CLOSE…] PREPARE → EXECUTE [CLOSE]      (one that is not kept is closed at once)
 //!   that is no such        [CLOSE…] PREPARE → error 1295 → QUERY   (its rows are texts)
 //! describe                 [CLOSE…] PREPARE → Described → EXECUTE, or only PING
+//! cursor                   [CLOSE…] PREPARE → EXECUTE, then FETCH as often as wanted
 //! simple                   [CLOSE…] QUERY
 //! after an error           PING, if the error may have changed the transaction: only OK tells its state
 //! ```
@@ -23,6 +24,7 @@ use crate::engine::TxStatus;
 use crate::error::{Effect, ErrorKind, ExecError};
 use crate::mysql::auth::Login;
 use crate::mysql::backend::Status;
+use crate::mysql::cursors::Cursor;
 use crate::mysql::flight::InFlight;
 use crate::mysql::framing::Partial;
 use crate::mysql::frontend;
@@ -93,6 +95,7 @@ pub struct Session {
     pub(super) dead: Option<ExecError>,
     pub(super) requests: VecDeque<InFlight>,
     pub(super) statements: Statements,
+    pub(super) cursors: Vec<Cursor>,
     server: Option<Server>,
     pub(super) capabilities: Capabilities,
     /// The longest command that the server takes.
@@ -114,6 +117,7 @@ impl Session {
             dead: None,
             requests: VecDeque::new(),
             statements: Statements::new(config.statement_cache),
+            cursors: Vec::new(),
             server: None,
             capabilities: Capabilities(0),
             longest: frontend::LONGEST,

@@ -1,6 +1,6 @@
 //! The session as links know it.
 
-use crate::engine::TxStatus;
+use crate::engine::{CursorId, TxStatus};
 use crate::error::ExecError;
 use crate::postgres::session::Session;
 use crate::query::{Encoded, Formats, Statement};
@@ -87,6 +87,25 @@ impl wire::Session for Session {
         self.set_unnamed();
     }
 
+    /// As a portal.
+    fn open_cursor(
+        &mut self,
+        cursor: CursorId,
+        statement: &Statement,
+        params: &Encoded,
+        rows: u32,
+    ) -> Result<Request, ExecError> {
+        self.portal(statement, params, &portal_of(cursor), rows)
+    }
+
+    fn fetch(&mut self, cursor: CursorId, rows: u32) -> Result<Request, ExecError> {
+        self.fetch(&portal_of(cursor), rows)
+    }
+
+    fn close_cursor(&mut self, cursor: CursorId) -> Result<Request, ExecError> {
+        self.close_portal(&portal_of(cursor))
+    }
+
     fn simple(&mut self, sql: &str) -> Result<Request, ExecError> {
         self.simple(sql)
     }
@@ -110,4 +129,9 @@ impl wire::Session for Session {
     fn copy_fail(&mut self, why: &str) {
         self.copy_fail(why);
     }
+}
+
+/// No name that a user's DECLARE would take.
+fn portal_of(cursor: CursorId) -> String {
+    format!("oxyde_cursor_{}", cursor.0)
 }

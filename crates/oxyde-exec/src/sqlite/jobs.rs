@@ -11,11 +11,13 @@ use std::time::Instant;
 use rusqlite::Connection;
 use rusqlite::fallible_iterator::FallibleIterator as _;
 
-use crate::cells::Cells;
+use crate::cells::{Cells, Rows};
 use crate::engine::{
-    Begin, BeginMode, CancelReason, Completion, Job, Lane, Outcome, Returning, Tag, TxStatus, Work,
+    Begin, BeginMode, CancelReason, Completion, CursorId, Job, Lane, Outcome, Returning, Tag,
+    TxStatus, Work,
 };
 use crate::error::{ErrorKind, ExecError};
+use crate::sqlite::cursors::CursorError;
 use crate::sqlite::open::{Conn, Source};
 use crate::sqlite::rows::{self, driver_error};
 use crate::transaction::checked_name;
@@ -130,12 +132,30 @@ fn run(source: &Source, conn: &mut Conn, work: Work) -> Result<Outcome, ExecErro
             }
             control(conn, "BEGIN DEFERRED", Tag::Other)
         }
-        Work::Commit => control(conn, "COMMIT", Tag::Commit),
+        Work::OpenCursor {
+            cursor,
+            statement,
+            rows,
+        } => open_cursor(conn, cursor, *statement, rows),
+        Work::Fetch { cursor, rows, .. } => fetch(conn, rows, |conn, limit, out| {
+            conn.db.fetch(cursor, limit, out)
+        }),
+        Work::CloseCursor(cursor) => {
+            conn.db.close(cursor);
+            Ok(Outcome::default())
+        }
+        Work::Commit => {
+            conn.db.end_transaction();
+            control(conn, "COMMIT", Tag::Commit)
+        }
         Work::Rollback if conn.db.is_autocommit() => Ok(Outcome {
             tag: Tag::Rollback,
             ..Outcome::default()
         }),
-        Work::Rollback => control(conn, "ROLLBACK", Tag::Rollback),
+        Work::Rollback => {
+            conn.db.end_transaction();
+            control(conn, "ROLLBACK", Tag::Rollback)
+        }
         Work::Savepoint(name) => named(conn, "SAVEPOINT", &name),
         Work::Release(name) => named(conn, "RELEASE", &name),
         Work::RollbackTo(name) => named(conn, "ROLLBACK TO", &name),
@@ -181,6 +201,41 @@ fn statement(conn: &Conn, sql: &str, params: &Cells, names: bool) -> Result<Outc
     if !prepared.readonly() {
         outcome.affected = affected_since(db, before);
         outcome.last_insert_id = db.last_insert_rowid();
+    }
+    Ok(outcome)
+}
+
+fn open_cursor(
+    conn: &mut Conn,
+    cursor: CursorId,
+    work: Work,
+    limit: u32,
+) -> Result<Outcome, ExecError> {
+    let Work::Statement { sql, params, .. } = work else {
+        return Err(ExecError::new(
+            ErrorKind::Internal,
+            "a cursor is for one statement",
+        ));
+    };
+    rows::check(&params)?;
+    fetch(conn, limit, |conn, limit, out| {
+        conn.db.open(cursor, &sql, &params, limit, out)
+    })
+}
+
+/// The next rows of a cursor, by `step`.
+fn fetch(
+    conn: &mut Conn,
+    limit: u32,
+    step: impl FnOnce(&mut Conn, usize, &mut Rows) -> Result<bool, CursorError>,
+) -> Result<Outcome, ExecError> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut outcome = Outcome::default();
+    outcome.rows.cells = Cells::spare();
+    match step(conn, limit, &mut outcome.rows) {
+        Ok(more) => outcome.more = more,
+        Err(CursorError::Driver(error)) => return Err(stopped(conn, &error)),
+        Err(CursorError::Ours(error)) => return Err(error),
     }
     Ok(outcome)
 }

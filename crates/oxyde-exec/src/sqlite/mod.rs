@@ -5,11 +5,13 @@
 //! jobs     work → completion on one connection            inline, inline_write   look-ups and writes of single rows
 //! open     flags, pragmas, callbacks of a connection          on the calling thread; plan says which
 //! log      the write-ahead log's checkpoints              watch    how running SQL is stopped
+//! cursors  results that are read in pieces
 //! rows     values in, rows out, driver errors             functions, decimal   the registered SQL functions
 //! place    files that are deleted or replaced
 //! ```
 
 pub mod config;
+mod cursors;
 pub(crate) mod decimal;
 pub(crate) mod engine;
 pub(crate) mod functions;

@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::engine::Lane;
 use crate::error::{ErrorKind, ExecError};
 use crate::sqlite::config::{Checked, OpenMode};
+use crate::sqlite::cursors::Cursors;
 use crate::sqlite::functions;
 use crate::sqlite::inline_write::Verdicts;
 use crate::sqlite::log::Log;
@@ -34,7 +35,7 @@ pub(crate) struct Source {
 /// A connection of the writer or of the readers.
 #[derive(Debug)]
 pub(crate) struct Conn {
-    pub db: Connection,
+    pub db: Cursors,
     pub watch: Arc<Watch>,
     pub lane: Lane,
     /// `PRAGMA query_only` holds until the end of the transaction.
@@ -110,7 +111,7 @@ impl Source {
             }
         }
         Ok(Conn {
-            db,
+            db: Cursors::on(db),
             watch,
             lane,
             query_only: false,

@@ -1,9 +1,9 @@
 //! Values into a statement, rows out of it, driver errors into ours.
 
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Error, Statement, ffi};
+use rusqlite::{Error, Row, Statement, ffi};
 
-use crate::cells::{CellRef, Cells};
+use crate::cells::{CellRef, Cells, Rows};
 use crate::error::{ErrorKind, ExecError};
 
 struct Param<'a>(CellRef<'a>);
@@ -69,18 +69,43 @@ pub(crate) fn step(
             first = false;
         }
         if let Some(out) = out.as_deref_mut() {
-            for column in 0..width {
-                match row.get_ref(column)? {
-                    ValueRef::Null => out.push_null(),
-                    ValueRef::Integer(value) => out.push_int(value),
-                    ValueRef::Real(value) => out.push_real(value),
-                    ValueRef::Text(value) => out.push_text_bytes(value),
-                    ValueRef::Blob(value) => out.push_blob(value),
-                }
-            }
+            push(row, width, out)?;
         }
     }
     Ok(width)
+}
+
+fn push(row: &Row<'_>, width: usize, out: &mut Cells) -> rusqlite::Result<()> {
+    for column in 0..width {
+        match row.get_ref(column)? {
+            ValueRef::Null => out.push_null(),
+            ValueRef::Integer(value) => out.push_int(value),
+            ValueRef::Real(value) => out.push_real(value),
+            ValueRef::Text(value) => out.push_text_bytes(value),
+            ValueRef::Blob(value) => out.push_blob(value),
+        }
+    }
+    Ok(())
+}
+
+/// Steps a bound statement through up to `limit` further rows; true: it stands at a row's end and may have more.
+pub(crate) fn step_on(
+    statement: &mut Statement<'_>,
+    limit: usize,
+    out: &mut Rows,
+) -> rusqlite::Result<bool> {
+    let mut rows = statement.raw_query();
+    for _ in 0..limit {
+        let Some(row) = rows.next()? else {
+            return Ok(false);
+        };
+        // As the first step has left it: that may have prepared the statement again, against a changed schema.
+        out.width = row.as_ref().column_count();
+        push(row, out.width, &mut out.cells)?;
+    }
+    // Nothing but a reference; dropping it would take the statement back to its beginning.
+    std::mem::forget(rows);
+    Ok(true)
 }
 
 /// Whether the error is one of these primary result codes.

@@ -65,7 +65,7 @@ pub enum Event<'a> {
     /// One statement has ended; a simple query may hold several. A `Failed` can still follow: constraints that are
     /// checked at commit, in a statement outside a transaction.
     Completed(Request, Summary),
-    /// The portal has more rows.
+    /// The cursor has more rows, or may have.
     Suspended(Request),
     /// The server takes data now.
     CopyIn(Request, CopyFormat),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::engine::TxStatus;
+use crate::engine::{CursorId, TxStatus};
 use crate::error::{ErrorKind, ExecError};
 use crate::query::{Column, Encoded, Formats, Statement};
 use crate::wire::events::{Event, Fatal, Request};
@@ -137,6 +137,23 @@ pub trait Session: Send {
 
     /// What the server takes at once; a request that is longer is refused before it is sent.
     fn set_max_packet(&mut self, _bytes: usize) {}
+
+    /// Runs a statement, in a transaction, whose rows come in pieces of `rows`. Ends with [`Event::Suspended`] while
+    /// there may be more; the server keeps those until the cursor is closed or the transaction ends. The first piece may
+    /// be empty. `statement` is one that is not kept.
+    fn open_cursor(
+        &mut self,
+        cursor: CursorId,
+        statement: &Statement,
+        params: &Encoded,
+        rows: u32,
+    ) -> Result<Request, ExecError>;
+
+    /// The next rows of a cursor.
+    fn fetch(&mut self, cursor: CursorId, rows: u32) -> Result<Request, ExecError>;
+
+    /// Drops what is left of a cursor; one that is not open is no error.
+    fn close_cursor(&mut self, cursor: CursorId) -> Result<Request, ExecError>;
 
     /// A statement as a text: nothing prepared, all values of the rows are texts.
     fn simple(&mut self, sql: &str) -> Result<Request, ExecError>;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use oxyde_exec::CursorId;
 use oxyde_exec::mysql::rows::{Rows, TextFields};
 use oxyde_exec::mysql::session::{
     Event, Fatal, Limits, Line, Password, Request, Session, SessionConfig,
@@ -18,6 +19,10 @@ pub enum Action {
     /// The same, but nothing is run afterwards.
     DescribeOnly(Arc<Statement>),
     Simple(&'static str),
+    /// A cursor of this number.
+    Open(u64, Arc<Statement>),
+    Fetch(u64),
+    CloseCursor(u64),
     Sync,
     Reset,
     Forget(Arc<Statement>),
@@ -35,6 +40,11 @@ pub fn act(session: &mut Session, action: &Action) {
             session.describe(statement)
         }
         Action::Simple(sql) => session.simple(sql),
+        Action::Open(cursor, statement) => {
+            session.open_cursor(CursorId(*cursor), statement, &nulls(0))
+        }
+        Action::Fetch(cursor) => session.fetch(CursorId(*cursor), 2),
+        Action::CloseCursor(cursor) => session.close_cursor(CursorId(*cursor)),
         Action::Sync => session.sync(),
         Action::Reset => session.reset(),
         Action::Forget(statement) => {
@@ -249,6 +259,9 @@ pub fn exercise(input: &[u8]) {
         ]),
         Action::Query(Arc::clone(&call), 0),
         Action::Query(call, 0),
+        Action::Open(1, once("SELECT 1")),
+        Action::Fetch(1),
+        Action::CloseCursor(1),
         Action::Forget(plain),
         Action::Reset,
         Action::Sync,
@@ -266,6 +279,10 @@ pub fn exercise(input: &[u8]) {
         act(&mut session, &actions.remove(0));
     }
     feed_all(&mut session, bytes, &actions, || usize::from(*size));
+}
+
+fn once(sql: &str) -> Arc<Statement> {
+    statement(sql).for_one_use()
 }
 
 fn statement(sql: &str) -> Arc<Statement> {

@@ -23,6 +23,7 @@ pub enum Seen {
     Rows(Request, Vec<Vec<u8>>),
     /// With the number of rows and the first key that was made up.
     Completed(Request, Tag, u64, u64),
+    Suspended(Request),
     Failed(Request, ExecError),
     Done(Request, TxStatus),
     Fatal(ExecError),
@@ -45,6 +46,7 @@ pub fn seen(event: Event<'_>) -> Seen {
         Event::Completed(request, summary) => {
             Seen::Completed(request, summary.tag, summary.rows, summary.last_insert_id)
         }
+        Event::Suspended(request) => Seen::Suspended(request),
         Event::Failed(request, error) => Seen::Failed(request, error),
         Event::Done(request, status) => Seen::Done(request, status),
         other => panic!("{other:?}"),
@@ -252,6 +254,8 @@ pub struct Answer {
 pub const AUTOCOMMIT: u16 = 2;
 pub const IN_TRANSACTION: u16 = 3;
 pub const MORE_RESULTS: u16 = 8 | 2;
+pub const CURSOR_EXISTS: u16 = 64;
+pub const LAST_ROW_SENT: u16 = 128;
 
 impl Answer {
     pub fn new(capabilities: u64) -> Self {
@@ -316,6 +320,23 @@ impl Answer {
         } else {
             answer
         }
+    }
+
+    /// The answer to a statement whose rows wait to be fetched: one end for definitions and rows.
+    pub fn waiting(self, names: &[(&str, u8)], status: u16) -> Self {
+        let status = status | CURSOR_EXISTS;
+        if !self.eof {
+            return self.known_columns(names).end(status);
+        }
+        let head = if self.cached { &[0][..] } else { &[] };
+        let head = [&length_encoded(names.len())[..], head].concat();
+        let mut answer = self.packet(&head);
+        if !answer.cached {
+            for (name, kind) in names {
+                answer = answer.packet(&definition(name, *kind));
+            }
+        }
+        answer.eof(status)
     }
 
     fn definitions(self, names: &[(&str, u8)]) -> Self {
@@ -450,7 +471,7 @@ pub fn written(session: &mut Session) -> Vec<(u8, Vec<u8>)> {
     commands
 }
 
-/// One letter for each command: p prepare, x execute, q query, c close, i ping, r reset, . quit
+/// One letter for each command: p prepare, x execute, f fetch, q query, c close, i ping, r reset, . quit
 pub fn kinds(session: &mut Session) -> String {
     written(session)
         .iter()
@@ -458,6 +479,7 @@ pub fn kinds(session: &mut Session) -> String {
             0x16 => 'p',
             0x17 => 'x',
             0x03 => 'q',
+            0x1c => 'f',
             0x19 => 'c',
             0x0e => 'i',
             0x1f => 'r',

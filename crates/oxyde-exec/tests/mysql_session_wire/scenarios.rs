@@ -15,7 +15,7 @@ pub struct Scenario {
     pub actions: Vec<Action>,
     /// What the server sends after it has let us in.
     pub bytes: Vec<u8>,
-    /// The events: X described, C columns, R rows, T completed, F failed, Z done outside of a transaction, z in one,
+    /// The events: X described, C columns, R rows, T completed, w rows wait, F failed, Z done outside of a transaction, z in one,
     /// ? where nobody knows, ! the end.
     pub events: &'static str,
     /// The commands that are sent, see [`kinds`].
@@ -29,6 +29,7 @@ pub fn letter(event: &Seen) -> char {
         Seen::Columns(..) => 'C',
         Seen::Rows(..) => 'R',
         Seen::Completed(..) => 'T',
+        Seen::Suspended(..) => 'w',
         Seen::Failed(..) => 'F',
         Seen::Done(_, TxStatus::Idle) => 'Z',
         Seen::Done(_, TxStatus::InTransaction) => 'z',
@@ -519,6 +520,82 @@ fn with(capabilities: u64) -> Vec<Scenario> {
         ],
         "CRFzz",
         "qi",
+    );
+    let piece = |rows: &[&[u8]], status| say().rows(rows).end(status);
+    add(
+        "a cursor",
+        vec![
+            Action::Open(1, Arc::clone(&single)),
+            Action::Fetch(1),
+            Action::Simple("UPDATE t SET word = id"),
+            Action::Fetch(1),
+            Action::Fetch(1),
+            Action::CloseCursor(1),
+        ],
+        &[
+            prepared(3),
+            say().waiting(table, within),
+            piece(&[&row_1, &row_2], within | CURSOR_EXISTS),
+            done(within),
+            piece(&[&row_3], within | CURSOR_EXISTS),
+            piece(&[], within | LAST_ROW_SENT),
+            pong(within),
+        ],
+        "CwzRwzTzRwzTzz",
+        "pxfqffci",
+    );
+    add(
+        "cursors end with their transaction",
+        vec![
+            Action::Open(1, Arc::clone(&single)),
+            Action::Open(2, Arc::clone(&single)),
+            Action::Simple("ROLLBACK"),
+            Action::Sync,
+        ],
+        &[
+            prepared(3),
+            say().waiting(table, within),
+            prepared(4),
+            say().waiting(table, within),
+            done(idle),
+            pong(idle),
+        ],
+        "CwzCwzTZZ",
+        "pxpxqcci",
+    );
+    add(
+        "a statement that no cursor is made for",
+        vec![
+            Action::Open(1, Arc::clone(&single)),
+            Action::Open(2, once("SET @a = 1")),
+            Action::CloseCursor(2),
+        ],
+        &[
+            prepared(3),
+            first(within),
+            say().prepared(4, 0, &[]),
+            done(within),
+            pong(within),
+        ],
+        "CRTzTzz",
+        "pxpxci",
+    );
+    add(
+        "a fetch that fails",
+        vec![
+            Action::Open(1, Arc::clone(&single)),
+            Action::Fetch(1),
+            Action::CloseCursor(1),
+        ],
+        &[
+            prepared(3),
+            say().waiting(table, within),
+            interrupted(),
+            pong(within),
+            pong(within),
+        ],
+        "CwzFzz",
+        "pxfici",
     );
     add(
         "the server asks for a file",

@@ -39,6 +39,7 @@ _check(_core)
 
 from ._core import (  # noqa: E402 - only after the check
     Copy,
+    Cursor,
     Database,
     Lease,
     Loader,
@@ -55,6 +56,7 @@ __all__ = [
     "IR_VERSION",
     "MARKER",
     "Copy",
+    "Cursor",
     "Database",
     "Lease",
     "Loader",

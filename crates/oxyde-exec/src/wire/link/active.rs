@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::engine::{Begin, CancelFlag, Completion, Done, Job, Outcome, TxStatus, Work};
 use crate::error::{Effect, ErrorKind, ExecError};
-use crate::query::Query;
+use crate::query::{Query, RowReader};
 use crate::waiter::cancelled;
 use crate::wire::server::{Plain, Plan};
 use crate::wire::session::{Session, Shape};
@@ -32,6 +32,8 @@ pub(super) enum Sent {
     Copy {
         chunks: VecDeque<Vec<u8>>,
     },
+    /// Takes the next rows of a cursor.
+    Fetch(Option<Box<dyn RowReader>>),
     Begin(Begin, Rest),
     Plain(Rest),
     /// The round trip that ends a cancelling.
@@ -272,7 +274,9 @@ impl Active {
         let work = match self.sent {
             Sent::Query { query, .. } => Work::Query(query),
             Sent::Begin(begin, _) => Work::Begin(begin),
-            Sent::Copy { .. } | Sent::Plain(_) | Sent::Settle | Sent::Probe => return None,
+            Sent::Copy { .. } | Sent::Fetch(_) | Sent::Plain(_) | Sent::Settle | Sent::Probe => {
+                return None;
+            }
         };
         let mut job = Job::with_cancel(work, self.cancel, self.deadline);
         job.tries = self.tries.saturating_add(1);

@@ -170,6 +170,12 @@ impl Inner {
                 }
                 Step::Again
             }
+            Event::Suspended(_) => {
+                if let Some(head) = self.jobs.front_mut() {
+                    head.outcome.more = true;
+                }
+                Step::Again
+            }
             Event::Failed(_, error) => {
                 if let Some(head) = self.jobs.front_mut()
                     && head.error.is_none()
@@ -197,7 +203,6 @@ impl Inner {
             }
             Event::Done(_, tx) => self.head_done(tx),
             Event::Started
-            | Event::Suspended(_)
             | Event::CopyOut(..)
             | Event::CopyData(..)
             | Event::Notification { .. }
@@ -309,17 +314,16 @@ impl Inner {
     fn take_reader(&mut self) -> Option<Box<dyn RowReader>> {
         match &mut self.jobs.front_mut()?.sent {
             Sent::Query { query, .. } => query.rows.take(),
+            Sent::Fetch(reader) => reader.take(),
             _ => None,
         }
     }
 
     fn give_back_reader(&mut self, reader: Box<dyn RowReader>) {
-        if let Some(Active {
-            sent: Sent::Query { query, .. },
-            ..
-        }) = self.jobs.front_mut()
-        {
-            query.rows = Some(reader);
+        match self.jobs.front_mut().map(|head| &mut head.sent) {
+            Some(Sent::Query { query, .. }) => query.rows = Some(reader),
+            Some(Sent::Fetch(place)) => *place = Some(reader),
+            _ => {}
         }
     }
 }

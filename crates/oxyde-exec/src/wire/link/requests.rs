@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::engine::{Completion, Done, Job, Outcome, Tag, TxStatus, Work};
+use crate::engine::{Completion, CursorId, Done, Job, Outcome, Tag, TxStatus, Work};
 use crate::error::{ErrorKind, ExecError};
 use crate::query::{Encode, Encoded, Formats, Params, Query};
 use crate::waiter::cancelled;
@@ -75,6 +75,9 @@ impl Link {
             Work::Query(_)
             | Work::Script(_)
             | Work::CopyIn { .. }
+            | Work::OpenCursor { .. }
+            | Work::Fetch { .. }
+            | Work::CloseCursor(_)
             | Work::Begin(_)
             | Work::Commit
             | Work::Rollback
@@ -289,6 +292,30 @@ impl Inner {
                     },
                     submitted,
                 )
+            }
+            Work::OpenCursor {
+                cursor,
+                statement,
+                rows,
+            } => match (*statement, tx_before) {
+                (Work::Query(query), TxStatus::InTransaction) => {
+                    let submitted = open_cursor(&mut **session, cursor, &query, rows);
+                    let described = None;
+                    (Sent::Query { query, described }, submitted)
+                }
+                _ => return Submitted::Refused(done, tx_before, no_cursor()),
+            },
+            Work::Fetch {
+                cursor,
+                rows,
+                reader,
+            } => {
+                let submitted = session.fetch(cursor, rows).map(drop);
+                (Sent::Fetch(reader), submitted)
+            }
+            Work::CloseCursor(cursor) => {
+                let submitted = session.close_cursor(cursor).map(drop);
+                (Sent::Plain(Rest::default()), submitted)
             }
             Work::Begin(begin) => {
                 let mut rest = Rest::default();
@@ -547,6 +574,27 @@ fn run(session: &mut dyn Session, query: &Query, is_prepared: bool) -> Result<bo
         Params::AfterDescribe(_) => session.describe(&query.statement)?,
     };
     Ok(false)
+}
+
+fn open_cursor(
+    session: &mut dyn Session,
+    cursor: CursorId,
+    query: &Query,
+    rows: u32,
+) -> Result<(), ExecError> {
+    match &query.params {
+        Params::Ready(encoded) => session
+            .open_cursor(cursor, &query.statement.for_one_use(), encoded, rows)
+            .map(drop),
+        Params::AfterDescribe(_) => Err(no_cursor()),
+    }
+}
+
+fn no_cursor() -> ExecError {
+    ExecError::new(
+        ErrorKind::Internal,
+        "a cursor is for a compiled statement in a transaction",
+    )
 }
 
 /// The savepoint around a statement was gone after it, and the statement has failed.

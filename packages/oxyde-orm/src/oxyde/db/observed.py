@@ -150,6 +150,14 @@ class ObservedDatabase:
         operation.own = lease is None
         return self._observe(operation, self._engine.script, statements, lease)
 
+    def cursor(
+        self, shape: Any, params: Any, loader: Any, rows: int, lease: Any = None, timeout: Any = None
+    ) -> ObservedCursor:
+        lease = _bare(lease)
+        text, name, table = self._engine.describe(shape)
+        cursor = self._engine.cursor(shape, params, loader, rows, lease, timeout)
+        return ObservedCursor(self, cursor, text, name, table, params)
+
     def lease(self, *arguments: Any, **options: Any) -> ObservedLease:
         return ObservedLease(self, self._engine.lease(*arguments, **options))
 
@@ -244,6 +252,43 @@ class ObservedLease:
         operation = Operation(verb, verb if name is None else f"{verb} {name}")
         operation.own = own
         return self._database._observe(operation, call, *arguments)
+
+
+class ObservedCursor:
+    """A stream of a database that is watched: its first piece is the statement, each further one a FETCH."""
+
+    __slots__ = ("_begun", "_cursor", "_database", "_name", "_table", "_text", "_values")
+
+    def __init__(
+        self,
+        database: ObservedDatabase,
+        cursor: oxyde_core.Cursor,
+        text: str,
+        name: str,
+        table: str | None,
+        values: object,
+    ) -> None:
+        self._database = database
+        self._cursor = cursor
+        self._text = text
+        self._name = name
+        self._table = table
+        self._values = values
+        self._begun = False
+
+    def fetch(self) -> Any:
+        operation = Operation("FETCH" if self._begun else self._name, self._text, self._table, self._values)
+        # Its connection is that of a transaction, or waited for by the transaction's BEGIN.
+        operation.own = False
+        self._begun = True
+        return self._database._observe(operation, self._cursor.fetch)
+
+    @property
+    def more(self) -> bool:
+        return self._cursor.more
+
+    def close(self, drop_rest: bool = True) -> None:
+        self._cursor.close(drop_rest)
 
 
 def _bare(value: Any) -> Any:

@@ -7,7 +7,7 @@ and what is left to do is to hand it to the core with the values.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, NoReturn, Self, cast, overload
 
 from typing_extensions import TypeVar
@@ -19,6 +19,7 @@ from oxyde.queries.q import narrow
 from oxyde.queries.query import Query
 from oxyde.queries.run import resolve
 from oxyde.queries.scope import UNSET, Scope, scope_of
+from oxyde.queries.stream import CHUNK_SIZE
 from oxyde.queries.terminals import one
 from oxyde.queries.values import ValuesQuery
 from oxyde_core import Loader, Pending, ir
@@ -282,6 +283,16 @@ class QueryManager(Generic[ModelT, QueryT]):
     async def all(self, **options: Any) -> Any:
         """See `Query.all`."""
         return await self.query().all(**options)
+
+    def iterate(
+        self,
+        chunk_size: int = CHUNK_SIZE,
+        *,
+        using: str | None = None,
+        client: AsyncDatabase | AsyncTransaction | None = None,
+    ) -> AsyncGenerator[ModelT, None]:
+        """See `Query.iterate`."""
+        return self.query().iterate(chunk_size, using=using, client=client)
 
     async def first(
         self, *, using: str | None = None, client: AsyncDatabase | AsyncTransaction | None = None

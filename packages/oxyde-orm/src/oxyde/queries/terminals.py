@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from oxyde.exceptions import MultipleObjectsReturned, NotFoundError
@@ -12,6 +12,7 @@ from oxyde.queries.expr import Expr
 from oxyde.queries.ordering import NO_ORDER, Order, reverse_order
 from oxyde.queries.run import alias_of, execute, resolve
 from oxyde.queries.scope import UNSET, Scope
+from oxyde.queries.stream import CHUNK_SIZE, chunk_rows, stream
 from oxyde_core import Loader, Pending, ir
 
 if TYPE_CHECKING:
@@ -65,6 +66,34 @@ class Terminals(Builder[ModelT, RowT]):
 
     def __await__(self) -> Generator[Any, Any, list[RowT]]:
         return self.all().__await__()
+
+    def iterate(
+        self,
+        chunk_size: int = CHUNK_SIZE,
+        *,
+        using: str | None = None,
+        client: AsyncDatabase | AsyncTransaction | None = None,
+    ) -> AsyncGenerator[RowT, None]:
+        """The rows one by one while the database holds the rest: any number of them in the memory of a few chunks.
+
+        `chunk_size` is the number of rows that are fetched at a time.  Outside of a transaction the stream holds a
+        connection until its last chunk has come; inside one it is part of it, and other statements can run in its loop.
+        Leaving the loop in whatever way frees it; `contextlib.aclosing` does so at a known place.
+
+        Raises TypeError or ValueError for a `chunk_size` that is no number of rows, and while it is read what awaiting
+        the query raises, after the rows that came before the error.
+
+            async for user in User.objects.filter(active=True).iterate():
+                print(user.name)
+        """
+        size = chunk_rows(chunk_size)
+        shape, params = self._select(self._result, self._ordering(), self._limit)
+        loader = self._loader(using, client)
+        return stream(shape, params, loader, size, using, client, self._target or self._scope.info.database)
+
+    def __aiter__(self) -> AsyncGenerator[RowT, None]:
+        """`async for row in query` is the same as `async for row in query.iterate()`."""
+        return self.iterate()
 
     async def first(
         self, *, using: str | None = None, client: AsyncDatabase | AsyncTransaction | None = None

@@ -1,0 +1,205 @@
+//! `_core.Cursor`: a result that is read in pieces.
+//!
+//! Each piece is a job like any other, so deadlines, cancellation and what a failure means are those of statements. All
+//! pieces share one cancel flag: once it is set, nothing more comes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use oxyde_exec::query::RowReader;
+use oxyde_exec::{CancelFlag, CursorId, Job, LoopId, Work};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+
+use crate::completion::lock;
+use crate::database::Database;
+use crate::finish::Finish;
+use crate::hubs;
+use crate::lease::Lease;
+use crate::lifecycle;
+use crate::loader::Loader;
+use crate::pending::Pending;
+use crate::reader::{Collected, Shared};
+
+#[pyclass(frozen, module = "oxyde_core._core")]
+pub struct Cursor {
+    database: Py<Database>,
+    lease: Option<Py<Lease>>,
+    id: CursorId,
+    rows: u32,
+    sql: Arc<str>,
+    timeout: Option<Duration>,
+    flag: Arc<CancelFlag>,
+    source: Source,
+    /// Whether there is, or may be, more to fetch.
+    more: Arc<AtomicBool>,
+    state: Mutex<State>,
+}
+
+/// How rows become objects.
+pub enum Source {
+    Cells(Py<Loader>),
+    /// While they arrive.
+    Wire(Shared, Arc<Collected>),
+}
+
+struct State {
+    /// Until it is sent.
+    statement: Option<Work>,
+    last: Option<Py<Pending>>,
+    closed: bool,
+}
+
+/// What a cursor is for.
+pub struct Reading {
+    pub statement: Work,
+    pub sql: Arc<str>,
+    pub source: Source,
+    pub flag: Arc<CancelFlag>,
+    pub rows: u32,
+    pub timeout: Option<Duration>,
+}
+
+impl Cursor {
+    pub fn new(database: Py<Database>, lease: Option<Py<Lease>>, reading: Reading) -> Self {
+        Self {
+            database,
+            lease,
+            id: CursorId::new(),
+            rows: reading.rows,
+            sql: reading.sql,
+            timeout: reading.timeout,
+            flag: reading.flag,
+            source: reading.source,
+            more: Arc::new(AtomicBool::new(true)),
+            state: Mutex::new(State {
+                statement: Some(reading.statement),
+                last: None,
+                closed: false,
+            }),
+        }
+    }
+
+    fn reader(&self) -> Option<Box<dyn RowReader>> {
+        match &self.source {
+            Source::Cells(_) => None,
+            Source::Wire(reader, _) => Some(Box::new(reader.clone())),
+        }
+    }
+
+    fn work(&self) -> Work {
+        let (cursor, rows) = (self.id, self.rows);
+        let Some(mut statement) = lock(&self.state).statement.take() else {
+            return Work::Fetch {
+                cursor,
+                rows,
+                reader: self.reader(),
+            };
+        };
+        if let Work::Query(query) = &mut statement {
+            query.rows = self.reader();
+        }
+        Work::OpenCursor {
+            cursor,
+            statement: Box::new(statement),
+            rows,
+        }
+    }
+
+    /// Drops what is left of the result, after all that was handed in before. Nobody waits for it.
+    fn drop_rest(&self, py: Python<'_>) {
+        let job = Job::new(Work::CloseCursor(self.id));
+        let sink = Box::new(|_, _| ());
+        hubs::call(py, || match &self.lease {
+            Some(lease) => {
+                let lease = &lease.get().inner;
+                py.detach(|| lease.run(job, sink));
+            }
+            None => {
+                let engine = &self.database.get().engine;
+                py.detach(|| engine.run_on(LoopId::ANY, job, None, sink));
+            }
+        });
+    }
+}
+
+#[pymethods]
+impl Cursor {
+    /// The next rows as a list, which may be empty while there are `more`.
+    fn fetch(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let _stay = lifecycle::stay(py);
+        let sql = Arc::clone(&self.sql);
+        let rows = match &self.source {
+            Source::Cells(loader) => Finish::Rows(loader.clone_ref(py), sql),
+            Source::Wire(_, collected) => Finish::Piece(Arc::clone(collected), sql),
+        };
+        let finish = Finish::Some(Box::new(rows), Arc::clone(&self.more));
+        let lease = self.lease.as_ref().map(|lease| lease.bind(py));
+        let flag = Arc::clone(&self.flag);
+        let database = self.database.get();
+        let pending = database.start_with(py, flag, self.work(), finish, lease, self.timeout)?;
+        lock(&self.state).last = pending
+            .bind(py)
+            .cast::<Pending>()
+            .ok()
+            .map(|last| last.clone().unbind());
+        Ok(pending)
+    }
+
+    /// Whether rows may be left behind those that were fetched.
+    #[getter]
+    fn more(&self) -> bool {
+        self.more.load(Ordering::Acquire)
+    }
+
+    /// Ends it: the answer to a fetch under way is of no interest. With `drop_rest` the database drops what is left;
+    /// without it the end of the transaction is about to do so.
+    #[pyo3(signature = (drop_rest=true))]
+    fn close(&self, py: Python<'_>, drop_rest: bool) {
+        let (sent, last) = {
+            let mut state = lock(&self.state);
+            if std::mem::replace(&mut state.closed, true) {
+                return;
+            }
+            (state.statement.take().is_none(), state.last.take())
+        };
+        let _stay = lifecycle::stay(py);
+        if let Some(last) = last {
+            last.get().forget(py);
+        }
+        if drop_rest && sent && self.more() {
+            self.drop_rest(py);
+        }
+    }
+
+    /// A task that waits for a fetch is reached through its future, and we from its frame.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // Locked means that we are being used: then nothing here is garbage.
+        let Ok(state) = self.state.try_lock() else {
+            return Ok(());
+        };
+        visit.call(state.last.as_ref())
+    }
+
+    fn __clear__(&self) {
+        if let Ok(mut state) = self.state.try_lock() {
+            let last = state.last.take();
+            drop(state);
+            drop(last);
+        }
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        Python::attach(|py| {
+            // An exception may be on its way through the frame that had us.
+            let passing = PyErr::take(py);
+            self.close(py, true);
+            if let Some(passing) = passing {
+                passing.restore(py);
+            }
+        });
+    }
+}
