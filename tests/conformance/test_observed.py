@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -350,3 +350,26 @@ async def test_telemetry_by_itself(lane: Lane, tmp_path: Path, monkeypatch: pyte
 async def test_telemetry_forbidden(lane: Lane, tmp_path: Path, told: Told) -> None:
     async with watching(lane, tmp_path, telemetry=False) as database:
         assert type(database.core) is Database
+
+
+async def test_streams_are_told_of_piece_by_piece(lane: Lane, tmp_path: Path, log: Log) -> None:
+    async with watching(lane, tmp_path, log_values=True):
+        await Watched.objects.bulk_create([Watched(name=str(n)) for n in range(5)])
+        assert [row.name async for row in Watched.objects.filter(size=0).order_by("id").iterate(chunk_size=2)] == [
+            "0",
+            "1",
+            "2",
+            "3",
+            "4",
+        ]
+        (first,), further = log.said("SELECT"), log.said("FETCH")
+        # MySQL opens a cursor and gives nothing yet.
+        assert first.db_rows in (0, 2)
+        assert sum(piece.db_rows for piece in (first, *further)) == 5
+        assert len(further) in (2, 3)
+        assert {piece.db_statement for piece in further} == {first.db_statement}
+        log.records.clear()
+        async with aclosing(Watched.objects.order_by("id").iterate(chunk_size=2)) as rows:
+            async for _ in rows:
+                break
+        assert len(log.said("SELECT")) == 1
