@@ -13,10 +13,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::core::Core;
-use crate::engine::{Begin, BeginMode, CancelFlag, Job, Lane, LoopId, Sink, TxStatus, Work};
+use crate::engine::{Begin, CancelFlag, Job, LoopId, Sink, TxStatus, Work};
 use crate::error::{ErrorKind, ExecError};
 pub(crate) use crate::lease::life::LeaseCore;
 use crate::lease::life::{Item, Stage, State};
+use crate::pin::PinCore;
 use crate::registry;
 use crate::transaction::{Phase, Transaction, Verb};
 use crate::waiter::{Waiter, answer};
@@ -52,6 +53,15 @@ pub struct Lease {
 
 impl Lease {
     pub(crate) fn new(core: Arc<Core>, begin: Begin) -> Arc<Self> {
+        Self::make(core, None, begin)
+    }
+
+    /// A transaction on a connection that is kept; it goes back there.
+    pub(crate) fn on_pin(core: Arc<Core>, pin: &Arc<PinCore>, begin: Begin) -> Arc<Self> {
+        Self::make(core, Some(Arc::clone(pin)), begin)
+    }
+
+    fn make(core: Arc<Core>, pin: Option<Arc<PinCore>>, begin: Begin) -> Arc<Self> {
         let state = State {
             tx: Transaction::default(),
             stage: Stage::New,
@@ -65,6 +75,7 @@ impl Lease {
         Arc::new(Self {
             core: Arc::new(LeaseCore {
                 core,
+                pin,
                 begin,
                 state: Mutex::new(state),
             }),
@@ -113,19 +124,13 @@ impl Lease {
         if let Some(error) = refusal {
             return answer(sink, Err(error), TxStatus::Idle);
         }
-        let lane = match self.core.begin.mode {
-            BeginMode::Write => Lane::Write,
-            BeginMode::Read => Lane::Read,
-        };
         let waiter = Waiter::Lease {
             lease: Arc::clone(&self.core),
             cancel,
             deadline,
             sink,
         };
-        self.core
-            .core
-            .submit(lane, loop_id, acquire_deadline, waiter);
+        self.core.wait(loop_id, acquire_deadline, waiter);
     }
 
     /// Runs a Statement, Bulk, Script or Ping after all that was handed in before.
@@ -137,6 +142,7 @@ impl Lease {
             | Work::Script(_)
             | Work::Query(_)
             | Work::CopyIn { .. }
+            | Work::CopyOut { .. }
             | Work::Version
             | Work::Ping => self.core.push(Item::Run(job, sink)),
             _ => answer(

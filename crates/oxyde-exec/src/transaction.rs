@@ -55,6 +55,7 @@ impl Verb {
             | Work::Script(_)
             | Work::Query(_)
             | Work::CopyIn { .. }
+            | Work::CopyOut { .. }
             | Work::Version
             | Work::Ping
             | Work::Reset => Self::Statement,

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::engine::{Begin, CancelFlag, Completion, Done, Job, Outcome, TxStatus, Work};
+use crate::engine::{
+    Begin, CancelFlag, Completion, CopyReader, Done, Job, Outcome, TxStatus, Work,
+};
 use crate::error::{Effect, ErrorKind, ExecError};
 use crate::query::Query;
 use crate::waiter::cancelled;
@@ -32,6 +34,7 @@ pub(super) enum Sent {
     Copy {
         chunks: VecDeque<Vec<u8>>,
     },
+    CopyOut(Arc<dyn CopyReader>),
     Begin(Begin, Rest),
     Plain(Rest),
     /// The round trip that ends a cancelling.
@@ -267,7 +270,9 @@ impl Active {
         let work = match self.sent {
             Sent::Query { query, .. } => Work::Query(query),
             Sent::Begin(begin, _) => Work::Begin(begin),
-            Sent::Copy { .. } | Sent::Plain(_) | Sent::Settle | Sent::Probe => return None,
+            Sent::Copy { .. } | Sent::CopyOut(_) | Sent::Plain(_) | Sent::Settle | Sent::Probe => {
+                return None;
+            }
         };
         let mut job = Job::with_cancel(work, self.cancel, self.deadline);
         job.tries = self.tries.saturating_add(1);
