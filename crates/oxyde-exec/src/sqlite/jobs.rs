@@ -17,6 +17,7 @@ use crate::engine::{
 };
 use crate::error::{ErrorKind, ExecError};
 use crate::sqlite::open::{Conn, Source};
+use crate::sqlite::reset;
 use crate::sqlite::rows::{self, driver_error};
 use crate::transaction::checked_name;
 use crate::waiter::cancelled;
@@ -127,7 +128,7 @@ fn run(source: &Source, conn: &mut Conn, work: Work) -> Result<Outcome, ExecErro
             ErrorKind::Internal,
             "a statement for a server was given to SQLite",
         )),
-        Work::Reset => reset(source, conn),
+        Work::Reset => reset::reset(source, conn),
     }
 }
 
@@ -351,43 +352,6 @@ fn control(conn: &Conn, sql: &str, tag: Tag) -> Result<Outcome, ExecError> {
 fn named(conn: &Conn, verb: &str, name: &str) -> Result<Outcome, ExecError> {
     checked_name(name)?;
     control(conn, &format!("{verb} \"{name}\""), Tag::Other)
-}
-
-/// A file's connection is simply replaced: that is quick, and nothing of the old session can survive.
-fn reset(source: &Source, conn: &mut Conn) -> Result<Outcome, ExecError> {
-    if source.is_memory() {
-        forget_temporary(&conn.db).map_err(|error| driver_error(&error))?;
-        source
-            .settings(&conn.db)
-            .map_err(|error| driver_error(&error))?;
-        conn.tainted = false;
-    } else {
-        *conn = source.open(conn.lane)?;
-    }
-    Ok(Outcome::default())
-}
-
-/// What belongs to the connection of a memory database and not to its data.
-fn forget_temporary(db: &Connection) -> rusqlite::Result<()> {
-    let texts = |sql: &str| -> rusqlite::Result<Vec<String>> {
-        let mut statement = db.prepare(sql)?;
-        let rows = statement.query_map([], |row| row.get(0))?;
-        rows.collect()
-    };
-    let quoted = |name: String| format!("\"{}\"", name.replace('"', "\"\""));
-    // Indexes go with their tables; a trigger may be one of a table that stays.
-    for kind in ["trigger", "view", "table"] {
-        let names = format!(
-            "SELECT name FROM temp.sqlite_master WHERE type = '{kind}' AND name NOT LIKE 'sqlite%'"
-        );
-        for name in texts(&names)? {
-            db.execute_batch(&format!("DROP {kind} temp.{}", quoted(name)))?;
-        }
-    }
-    for name in texts("SELECT name FROM pragma_database_list WHERE seq > 1")? {
-        db.execute_batch(&format!("DETACH {}", quoted(name)))?;
-    }
-    Ok(())
 }
 
 /// An interrupt and a lock that was not waited for are ours if the flag or the deadline made them.

@@ -278,7 +278,7 @@ class ConnectionContext:
         await connection.open()
         self._connection = connection
         if one_writer:
-            self._held = Held(database)
+            self._held = Held(connection)
             self._before = enter(database, self._held)
         return connection
 

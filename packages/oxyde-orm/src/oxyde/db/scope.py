@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from types import TracebackType
@@ -90,7 +91,7 @@ class Transaction:
         # The connection that the program keeps, if it runs on one.
         self.connection = connection
         self.opened = origin()
-        self.loop = asyncio.getrunning_loop()
+        self.loop = asyncio.get_running_loop()
         self.read_only = read_only
         self.isolation = isolation
         self.deferrable = deferrable
@@ -327,22 +328,26 @@ class Outside:
 class Held:
     """Marks a database whose only writing connection this context keeps."""
 
-    __slots__ = ("database", "loop")
+    __slots__ = ("connection", "database", "loop")
 
-    def __init__(self, database: AsyncDatabase) -> None:
-        self.database = database
-        self.loop = asyncio.getrunning_loop()
+    def __init__(self, connection: AsyncConnection) -> None:
+        # One that the program forgot keeps nobody waiting.
+        self.connection = weakref.ref(connection)
+        self.database = connection.database
+        self.loop = asyncio.get_running_loop()
 
     def join(self, write: bool = False) -> tuple[Database, None]:
         """Return the engine for a statement beside the connection, or raise if it would wait for it."""
-        blocked = blocked_by_transaction(self.database, read_only=False)
-        if (blocked == "everything" or write) and self.loop is running_loop():
-            what = "a statement" if blocked == "everything" else "a write"
-            raise TransactionTaskError(
-                f"{what} beside the pinned connection of {self.database.name!r} would wait for that connection, and so "
-                "for itself, because the database has one writer; run it on the connection, or inside "
-                "atomic(connection=…)"
-            )
+        connection = self.connection()
+        if connection is not None and connection.active and self.loop is running_loop():
+            blocked = blocked_by_transaction(self.database, read_only=False)
+            if blocked == "everything" or (blocked == "writes" and write):
+                what = "a statement" if blocked == "everything" else "a write"
+                raise TransactionTaskError(
+                    f"{what} beside the pinned connection of {self.database.name!r} would wait for that connection, "
+                    "and so for itself, because the database has one writer; run it on the connection, or inside "
+                    "atomic(connection=…)"
+                )
         return self.database.engine(), None
 
 
@@ -387,7 +392,7 @@ def leave(
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
     try:
-        return asyncio.getrunning_loop()
+        return asyncio.get_running_loop()
     except RuntimeError:
         return None
 
