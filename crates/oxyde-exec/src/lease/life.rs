@@ -267,6 +267,11 @@ impl LeaseCore {
             if *verb == Verb::Commit {
                 result = commit_verdict(result, alive);
             }
+            if result.is_ok()
+                && let Some(error) = state.tx.ended_unasked(verb)
+            {
+                result = Err(error);
+            }
             if let (Err(error), Some(killed)) = (&result, &state.killed)
                 && error.kind == ErrorKind::Cancelled
                 && killed.kind == ErrorKind::TransactionTimeout

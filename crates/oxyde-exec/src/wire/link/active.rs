@@ -192,7 +192,7 @@ impl Active {
             && matches!(&self.sent, Sent::Begin(begin, _) if begin.isolation.is_some());
         let result = match self.error.take() {
             None => Ok(std::mem::take(&mut self.outcome)),
-            Some(error) => Err(self.explain(error)),
+            Some(error) => Err(self.doubt(self.explain(error), tx)),
         };
         if let Some(done) = self.done.take() {
             done(Completion {
@@ -203,6 +203,22 @@ impl Active {
                 unsent: None,
             });
         }
+    }
+
+    /// A statement of MySQL that commits by itself does so before it fails; what is rolled back has other errors.
+    fn doubt(&self, mut error: ExecError, tx: TxStatus) -> ExecError {
+        let ended = self.tx_before == TxStatus::InTransaction
+            && tx == TxStatus::Idle
+            && matches!(self.sent, Sent::Query { .. });
+        let rolled_back = matches!(
+            error.kind,
+            ErrorKind::Deadlock | ErrorKind::LockTimeout | ErrorKind::Serialization
+        );
+        if ended && !rolled_back {
+            error.outcome = Effect::Unknown;
+            error.retryable = false;
+        }
+        error
     }
 
     fn explain(&self, mut error: ExecError) -> ExecError {

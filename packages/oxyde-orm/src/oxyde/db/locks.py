@@ -146,8 +146,7 @@ class advisory_lock:  # noqa: N801 - used like a function
                 await self._lock(core, place, "")
         except BaseException as error:
             # The connection goes back by way of a reset, which unlocks what may have been locked meanwhile.
-            self._lease = None
-            await context.__aexit__(type(error), error, error.__traceback__)
+            await self._leave(context, error)
             raise
         self._place = place
 
@@ -164,9 +163,14 @@ class advisory_lock:  # noqa: N801 - used like a function
         try:
             if exc is None:
                 await self._unlock()
-        finally:
-            self._lease = None
-            await context.__aexit__(exc_type, exc, tb)
+        except BaseException as error:
+            await self._leave(context, error)
+            raise
+        await self._leave(context, exc)
+
+    async def _leave(self, context: ConnectionContext, exc: BaseException | None) -> None:
+        self._lease = None
+        await context.__aexit__(None if exc is None else type(exc), exc, None)
 
     async def _unlock(self) -> None:
         core = self._database.engine()
