@@ -47,7 +47,7 @@ async def held(key: int | str, using: AsyncDatabase | str = "default", **options
         return True
 
 
-KEYS = [7, -(2**63), 2**63 - 1, "reports", "x" * 65, "ü", "'; DROP TABLE x; --"]
+KEYS = [" blanks ", "A", 7, -(2**63), 2**63 - 1, "reports", "x" * 65, "ü", "'; DROP TABLE x; --"]
 
 
 @servers
@@ -191,7 +191,7 @@ async def beside_shared() -> bool:
 async def test_what_a_text_stands_for(lane: Lane, database: AsyncDatabase) -> None:
     """Other programs can take the same locks."""
     digest = hashlib.sha256("ü".encode())
-    async with advisory_lock("ü"), advisory_lock(12), advisory_lock("plain"):
+    async with advisory_lock("ü"), advisory_lock(12), advisory_lock("a plain one"), advisory_lock("Odd"):
         if lane.family == "postgres":
             rows = await execute_raw(
                 "SELECT (classid::bigint << 32) | objid::bigint AS key FROM pg_locks WHERE locktype = 'advisory' "
@@ -201,9 +201,13 @@ async def test_what_a_text_stands_for(lane: Lane, database: AsyncDatabase) -> No
             number = int.from_bytes(digest.digest()[:8], "big", signed=True)
             assert {number, 12} <= keys
         else:
-            for name in (f"oxyde_{digest.hexdigest()[:58]}", "oxyde_12", "plain", "PLAIN"):
+            odd = hashlib.sha256(b"Odd").hexdigest()[:58]
+            for name in (f"oxyde_{digest.hexdigest()[:58]}", "oxyde_12", "a plain one", f"oxyde_{odd}"):
                 assert (await execute_raw("SELECT IS_FREE_LOCK(?) AS free", [name]))[0]["free"] == 0
             assert (await execute_raw("SELECT IS_FREE_LOCK('oxyde_13') AS free"))[0]["free"] == 1
+    async with advisory_lock("Odd"):
+        assert await held("Odd")
+        assert not await held("odd")
 
 
 @servers

@@ -430,6 +430,8 @@ async def test_what_was_forgotten_is_named(lane: Lane, database: AsyncDatabase) 
         del conn
         # In a context of its own, which is thrown away with it.
         await asyncio.create_task(_forget_transaction(database), context=copy_context())
+        # The loop has to let go of the task.
+        await asyncio.sleep(0)
         gc.collect()
     messages = [str(warning.message) for warning in caught if warning.category is ResourceWarning]
     assert [Path(__file__).name in message for message in messages] == [True, True], messages

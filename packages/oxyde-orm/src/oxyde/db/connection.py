@@ -249,6 +249,8 @@ class AsyncConnection:
 
     def __del__(self) -> None:
         if getattr(self, "_state", None) == "open":
+            # First: whoever collects warnings may keep what they are about.
+            self.abandon()
             warn_unclosed(f"a connection of the database {self._database.name!r}", self._opened, self)
 
     def __repr__(self) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,8 @@ _SECONDS = Option("seconds")
 # Longer than any program waits: "no limit" has no spelling that MySQL and MariaDB share, nor has it one for the engine.
 _FOR_EVER = 100 * 24 * 3600
 _LONGEST_NAME = 64
+# What every server takes for the same name: MySQL takes upper and lower case for the same, MariaDB does not.
+_PLAIN_NAME = re.compile(r"[!-@\[-~][ -@\[-~]{0,62}[!-@\[-~]|[!-@\[-~]")
 
 
 class advisory_lock:  # noqa: N801 - used like a function
@@ -58,9 +61,9 @@ class advisory_lock:  # noqa: N801 - used like a function
     transaction.
 
     On PostgreSQL a key is a number within the current database; a text stands for the first eight bytes of its SHA-256,
-    as a signed big-endian number. On MySQL and MariaDB it is a name on the whole server, in which case does not count;
-    a number ``n`` is called ``oxyde_n``; a text that is longer than 64 characters or not ASCII ``oxyde_`` and the first
-    58 digits of its SHA-256.
+    as a signed big-endian number. On MySQL and MariaDB it is a name on the whole server: a text of at most 64
+    characters, all ASCII and none a capital letter, names itself; any other text is called ``oxyde_`` and the first 58
+    digits of its SHA-256; a number ``n`` is called ``oxyde_n``.
 
     Raises ``LockTimeoutError`` if the lock was not obtained in time, ``NotSupportedError`` on SQLite,
     ``ConnectionLostError`` at the end of the block if the lock was lost with its connection: what the block did may
@@ -235,7 +238,7 @@ class advisory_lock:  # noqa: N801 - used like a function
     def _name(self) -> str:
         if isinstance(self._key, int):
             return f"oxyde_{self._key}"
-        if len(self._key) <= _LONGEST_NAME and self._key.isascii():
+        if _PLAIN_NAME.fullmatch(self._key):
             return self._key
         return "oxyde_" + hashlib.sha256(self._key.encode()).hexdigest()[: _LONGEST_NAME - len("oxyde_")]
 

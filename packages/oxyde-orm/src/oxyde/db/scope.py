@@ -137,8 +137,10 @@ class Transaction:
             self.lease.set_deadline(None)
 
     def __del__(self) -> None:
-        # Dropping the lease rolls back.
         if getattr(self, "ready", False):
+            # First: whoever collects warnings may keep what they are about.
+            self.end()
+            self.lease.abandon()
             warn_unclosed(f"a transaction on {self.database.name!r}", self.opened, self)
 
     def _stop_timer(self) -> None:
