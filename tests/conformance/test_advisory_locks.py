@@ -126,14 +126,13 @@ async def test_inside_a_transaction(lane: Lane, database: AsyncDatabase, tmp_pat
             async with advisory_lock(5):
                 pass
         assert not await held(5, other)
-        async with advisory_lock(5, using=other):
-            async with atomic():
-                for wait in (0, 0.1):
-                    with pytest.raises(LockTimeoutError):
-                        async with advisory_lock(5, wait=wait):
-                            raise AssertionError
-                # The transaction has not suffered.
-                assert await execute_raw("SELECT 1 AS one") == [{"one": 1}]
+        async with advisory_lock(5, using=other), atomic():
+            for wait in (0, 0.1):
+                with pytest.raises(LockTimeoutError):
+                    async with advisory_lock(5, wait=wait):
+                        raise AssertionError
+            # The transaction has not suffered.
+            assert await execute_raw("SELECT 1 AS one") == [{"one": 1}]
         with pytest.raises(LookupError):
             async with atomic(using=other), advisory_lock(5, using=other):
                 raise LookupError

@@ -176,9 +176,7 @@ class _nothing:
     def __exit__(self, *exc: object) -> None: ...
 
 
-async def test_a_transaction_begun_by_hand_is_rolled_back(
-    lane: Lane, database: AsyncDatabase, tables: Tables
-) -> None:
+async def test_a_transaction_begun_by_hand_is_rolled_back(lane: Lane, database: AsyncDatabase, tables: Tables) -> None:
     await tables(Note)
     async with database.connection() as conn:
         await conn.execute(BEGIN[lane.family])
@@ -376,33 +374,33 @@ async def test_leaving_stops_what_others_run(lane: Lane, database: AsyncDatabase
 
 
 async def test_deadlines(lane: Lane, database: AsyncDatabase, tmp_path: Path) -> None:
-    async with single(lane, tmp_path, acquire_timeout=0.2) as one:
-        async with one.connection() as conn:
-            with pytest.raises(QueryTimeoutError):
-                await conn.fetch(LONG[lane.family], timeout=0.1)
-            assert await conn.fetch("SELECT 1 AS one") == [{"one": 1}]
-            context = asyncio.create_task(_open(one))
-            if lane.family == "sqlite":
-                # It inherits that this context has the only writer.
-                with pytest.raises(TransactionTaskError):
-                    await context
-            else:
-                with pytest.raises(PoolTimeoutError):
-                    await context
-            started = asyncio.Event()
+    async with single(lane, tmp_path, statement_timeout=0.1) as one, one.connection() as conn:
+        with pytest.raises(QueryTimeoutError):
+            await conn.fetch(LONG[lane.family])
+        assert await conn.fetch("SELECT 1 AS one") == [{"one": 1}]
+    async with single(lane, tmp_path, acquire_timeout=0.2) as one, one.connection() as conn:
+        context = asyncio.create_task(_open(one))
+        if lane.family == "sqlite":
+            # It inherits that this context has the only writer.
+            with pytest.raises(TransactionTaskError):
+                await context
+        else:
+            with pytest.raises(PoolTimeoutError):
+                await context
+        started = asyncio.Event()
 
-            async def hold() -> None:
-                async with atomic(connection=conn):
-                    started.set()
-                    await asyncio.sleep(0.6)
+        async def hold() -> None:
+            async with atomic(connection=conn):
+                started.set()
+                await asyncio.sleep(0.6)
 
-            holder = asyncio.create_task(hold())
-            await started.wait()
-            # For its turn on a connection that another task has, it waits no longer than for a connection.
-            with pytest.raises(PoolTimeoutError, match="pinned connection"):
-                await conn.fetch("SELECT 1 AS one")
-            await holder
-            assert await conn.fetch("SELECT 1 AS one") == [{"one": 1}]
+        holder = asyncio.create_task(hold())
+        await started.wait()
+        # For its turn on a connection that another task has, it waits no longer than for a connection.
+        with pytest.raises(PoolTimeoutError, match="pinned connection"):
+            await conn.fetch("SELECT 1 AS one")
+        await holder
+        assert await conn.fetch("SELECT 1 AS one") == [{"one": 1}]
 
 
 async def _open(database: AsyncDatabase) -> None:

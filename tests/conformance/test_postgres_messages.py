@@ -113,9 +113,7 @@ async def test_copy_in_a_transaction(lane: Lane, database: AsyncDatabase, tables
 
 @postgres
 @pytest.mark.parametrize("inside", [False, True], ids=["alone", "transaction"])
-async def test_a_copy_left_early_is_stopped(
-    lane: Lane, database: AsyncDatabase, tables: Tables, inside: bool
-) -> None:
+async def test_a_copy_left_early_is_stopped(lane: Lane, database: AsyncDatabase, tables: Tables, inside: bool) -> None:
     endless = "COPY (SELECT repeat('x', 1000), generate_series(1, 2000000000)) TO STDOUT"
     async with asyncio.timeout(10), database.connection() as conn:
 

@@ -152,8 +152,10 @@ async def look_whole(where: Where, database: AsyncDatabase, nonce: str, before: 
                 with pytest.raises(OperationalError.__mro__[1]):
                     await conn.fetch("SELECT id FROM picked")
         if database.backend == "postgres":
-            locks = await ask("SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND database = "
-                              "(SELECT oid FROM pg_database WHERE datname = current_database())")
+            locks = await ask(
+                "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND database = "
+                "(SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
             assert locks == [{"n": 0}]
         elif database.backend in MYSQL:
             assert await ask("SELECT IS_FREE_LOCK(?) AS free", nonce) == [{"free": 1}]

@@ -21,7 +21,6 @@ from .database import finish
 from .features import blocked_by_transaction, features
 from .origin import origin, warn_unclosed
 from .scope import AsyncTransaction, Held, Marker, Outside, current, enter, leave, running_loop
-from .settings import Duration, Option
 
 if TYPE_CHECKING:
     from oxyde_core import Database, Lease, Pin
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from .notifications import Notifications
 
 __all__ = ["AsyncConnection", "ConnectionContext"]
-
-_SECONDS = Option("seconds")
 
 
 class AsyncConnection:
@@ -62,30 +59,28 @@ class AsyncConnection:
         """Whether statements can be sent."""
         return self._state == "open" and self.pin.is_open
 
-    async def execute(self, sql: str, params: Sequence[Any] | None = None, *, timeout: Duration | None = None) -> int:
+    async def execute(self, sql: str, params: Sequence[Any] | None = None) -> int:
         """Run one SQL statement and return how many rows it changed.
 
-        Placeholders are those of the database (``$1`` on PostgreSQL, ``?`` elsewhere). ``timeout`` (seconds or
-        timedelta; default ``PoolSettings.statement_timeout``) raises ``QueryTimeoutError``.
+        Placeholders are those of the database (``$1`` on PostgreSQL, ``?`` elsewhere). The number means something for
+        INSERT, UPDATE and DELETE only.
 
         >>> await conn.execute("SET search_path TO reports")
         """
-        changed: int = await self._run(sql, params, timeout, counted=True)
+        changed: int = await self._run(sql, params, counted=True)
         return changed
 
-    async def fetch(
-        self, sql: str, params: Sequence[Any] | None = None, *, timeout: Duration | None = None
-    ) -> list[dict[str, Any]]:
+    async def fetch(self, sql: str, params: Sequence[Any] | None = None) -> list[dict[str, Any]]:
         """Run one SQL statement and return its rows as dicts of native Python values.
 
         Arguments are those of ``execute``. Raises ``ProgrammingError`` for two columns of one name.
 
         >>> await conn.fetch("SELECT id, name FROM users WHERE age > $1", [18])
         """
-        rows: list[dict[str, Any]] = await self._run(sql, params, timeout, counted=False)
+        rows: list[dict[str, Any]] = await self._run(sql, params, counted=False)
         return rows
 
-    async def _run(self, sql: str, params: Sequence[Any] | None, timeout: Duration | None, *, counted: bool) -> Any:
+    async def _run(self, sql: str, params: Sequence[Any] | None, *, counted: bool) -> Any:
         if not isinstance(sql, str):
             raise TypeError(f"SQL is given as a str, not as {type(sql).__name__}")
         if params is None:
@@ -93,31 +88,29 @@ class AsyncConnection:
         elif isinstance(params, (str, bytes, Mapping)) or not isinstance(params, Sequence):
             raise TypeError(f"params must be a list or tuple of values, not {type(params).__name__}")
         core, place = self.place()
-        return await finish(core.raw(sql, tuple(params), place, _seconds(timeout), counted))
+        return await finish(core.raw(sql, tuple(params), place, None, counted))
 
     async def copy_in(
         self,
         sql: str,
         source: bytes | Iterable[bytes] | AsyncIterable[bytes],
-        *,
-        timeout: Duration | None = None,
     ) -> int:
         """Store rows by PostgreSQL's ``COPY … FROM STDIN`` and return how many.
 
         ``source`` is the data in the format that the statement names, whole or in pieces that are cut anywhere. They
         are collected before the first is sent, so that a source that fails stores nothing and holds up nobody.
 
-        Raises ``NotSupportedError`` on other databases, and what the server reports of the data; nothing is stored then.
+        Raises ``NotSupportedError`` on other databases, and what the server reports; nothing is stored then.
 
         >>> await conn.copy_in("COPY users (id, name) FROM STDIN (FORMAT csv)", b"1,Ada\\n2,Grace\\n")
         """
         self._check_copy("copy_in")
         chunks = await _chunks(source)
         core, place = self.place()
-        rows: int = await finish(core.copy_in(sql, chunks, place, _seconds(timeout)))
+        rows: int = await finish(core.copy_in(sql, chunks, place))
         return rows
 
-    async def copy_out(self, sql: str, *, timeout: Duration | None = None) -> AsyncIterator[bytes]:
+    async def copy_out(self, sql: str) -> AsyncIterator[bytes]:
         """Read what PostgreSQL's ``COPY … TO STDOUT`` gives, piece by piece.
 
         Pieces are cut anywhere. About 1 MiB is read ahead: a slow reader slows down the server. Leaving the loop early
@@ -128,7 +121,7 @@ class AsyncConnection:
         """
         self._check_copy("copy_out")
         core, place = self.place()
-        flow = core.copy_out(sql, place, _seconds(timeout))
+        flow = core.copy_out(sql, place)
         try:
             while piece := await flow.read():
                 yield piece
@@ -171,12 +164,12 @@ class AsyncConnection:
         block = current(self._database)
         if isinstance(block, AsyncTransaction) and block.transaction.connection is self:
             return block.join()
-        if isinstance(block, Outside) and block.block.transaction.connection is self:
-            if not block.block.transaction.ended:
-                raise TransactionTaskError(
-                    f"a statement outside the transaction on the pinned connection of {self._database.name!r} would "
-                    "wait for that transaction, and so for itself; use another connection"
-                )
+        outside = block.block.transaction if isinstance(block, Outside) else None
+        if outside is not None and outside.connection is self and not outside.ended:
+            raise TransactionTaskError(
+                f"a statement outside the transaction on the pinned connection of {self._database.name!r} would wait "
+                "for that transaction, and so for itself; use another connection"
+            )
         return self._core, self.pin
 
     def check(self) -> None:
@@ -185,7 +178,9 @@ class AsyncConnection:
             return
         name = self._database.name
         if self._state == "new":
-            raise OperationalError(f"the connection of {name!r} is not open: `async with database.connection() as conn`")
+            raise OperationalError(
+                f"the connection of {name!r} is not open: `async with database.connection() as conn`"
+            )
         if self._state == "closed":
             raise OperationalError(
                 f"the pinned connection of {name!r} was given back when its block ended; wait for the tasks that use "
@@ -236,8 +231,8 @@ class AsyncConnection:
         if self._loop is not running_loop():
             self.pin.abandon()
             raise OperationalError(
-                f"the pinned connection of {self._database.name!r} was opened in another event loop, and was given back; "
-                "open and close it in the same loop"
+                f"the pinned connection of {self._database.name!r} was opened in another event loop, and was given "
+                "back; open and close it in the same loop"
             )
         # Whoever does not wait any longer changes nothing: the engine finishes it.
         await self.pin.close()
@@ -305,10 +300,6 @@ class ConnectionContext:
             await connection.close()
 
 
-def _seconds(timeout: Duration | None) -> float | None:
-    return None if timeout is None else _SECONDS.check("timeout", timeout)
-
-
 async def _chunks(source: bytes | Iterable[bytes] | AsyncIterable[bytes]) -> list[bytes]:
     if isinstance(source, (bytes, bytearray, memoryview)):
         return [bytes(source)]
@@ -316,8 +307,7 @@ async def _chunks(source: bytes | Iterable[bytes] | AsyncIterable[bytes]) -> lis
         raise TypeError("the data of a COPY are bytes, not str: encode them as UTF-8")
     chunks: list[bytes] = []
     if isinstance(source, AsyncIterable):
-        async for chunk in source:
-            chunks.append(_bytes(chunk))
+        chunks.extend([_bytes(chunk) async for chunk in source])
     else:
         chunks.extend(_bytes(chunk) for chunk in source)
     return chunks

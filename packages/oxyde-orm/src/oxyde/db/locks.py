@@ -2,10 +2,10 @@
 
 What is locked is a key that means something to the program and nothing to the database. Where the lock lives::
 
-    inside atomic()                 in that transaction's session, until the transaction ends: whoever gets the lock next
-                                    sees what was committed under it
-    elsewhere                       in a session of its own, until the block ends
-    elsewhere, behind a pooler      in a transaction of its own, which keeps a session behind a pooler
+    inside atomic()               in that transaction's session, until the transaction ends: whoever gets the lock next
+                                  sees what was committed under it
+    elsewhere                     in a session of its own, until the block ends
+    elsewhere, behind a pooler    in a transaction of its own, which keeps a session behind a pooler
 
 A session's locks end with the session: a connection that is lost while the block runs has let somebody else in. That
 cannot be undone, but it is told, by a ``ConnectionLostError`` at the end of the block. And no lock outlives its block
@@ -37,7 +37,7 @@ from .settings import Duration, Option
 if TYPE_CHECKING:
     from oxyde_core import Database, Lease, Pin
 
-    from .connection import AsyncConnection, ConnectionContext
+    from .connection import ConnectionContext
 
 __all__ = ["advisory_lock"]
 
@@ -211,7 +211,9 @@ class advisory_lock:  # noqa: N801 - used like a function
         local = level != ""
         if limit != "0":
             await finish(core.raw("SELECT pg_catalog.set_config('lock_timeout', '0', $1)", (local,), place))
-        await self._within(core.raw(f"SELECT pg_catalog.pg_{function}($1)::text", (self._number(),), place, self._limit()))
+        await self._within(
+            core.raw(f"SELECT pg_catalog.pg_{function}($1)::text", (self._number(),), place, self._limit())
+        )
         if limit != "0":
             await finish(core.raw("SELECT pg_catalog.set_config('lock_timeout', $2, $1)", (local, limit), place))
 

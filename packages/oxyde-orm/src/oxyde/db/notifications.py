@@ -47,7 +47,9 @@ class Notifications:
         connection = self._connection
         core, place = connection.place()
         if place is not connection.pin:
-            raise TransactionError("listen() inside a transaction would hear nothing before its commit: begin it outside")
+            raise TransactionError(
+                "listen() inside a transaction would hear nothing before its commit: begin it outside"
+            )
         if connection.pin.pooled:
             raise NotSupportedError(
                 "listen() needs a session of its own, and this connection goes through a pooler that has none for it; "

@@ -356,9 +356,7 @@ class Held:
 Marker: TypeAlias = "AsyncTransaction | Outside | Held"
 """What a context may have open on a database."""
 
-_blocks: ContextVar[Mapping[AsyncDatabase, Marker] | None] = ContextVar(
-    "oxyde_blocks", default=None
-)
+_blocks: ContextVar[Mapping[AsyncDatabase, Marker] | None] = ContextVar("oxyde_blocks", default=None)
 
 current_blocks = _blocks.get
 
@@ -376,9 +374,7 @@ def enter(database: AsyncDatabase, block: Marker) -> Marker | None:
     return blocks.get(database)
 
 
-def leave(
-    database: AsyncDatabase, block: Marker, before: Marker | None
-) -> None:
+def leave(database: AsyncDatabase, block: Marker, before: Marker | None) -> None:
     """Put back what ``block`` replaced; nothing happens in a context where it is not the current one.
 
     A token's ``reset`` would raise there: an async generator may be closed from another context than it was begun in.

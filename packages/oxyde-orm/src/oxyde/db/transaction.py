@@ -40,14 +40,14 @@ class _Atomic:
     A block that ends without an exception is committed when it returns; with an exception it is rolled back and the
     exception goes on. Tasks started inside run in the same transaction and must end before the block does.
 
-    ``using`` is an alias or an ``AsyncDatabase``. ``connection`` is what ``database.connection()`` gave: the transaction
-    runs on that connection, after what was asked of it before (a database that is not registered is taken, too).
-    ``timeout``
-    (seconds or timedelta; default ``PoolSettings.transaction_timeout``) rolls the transaction back at once when it
-    passes; the next database call and the end of the block raise ``TransactionTimeoutError``. ``isolation`` is one of
-    "read_uncommitted", "read_committed", "repeatable_read", "serializable". ``read_only=True`` refuses writes and, on
-    SQLite, does not wait for the writer. ``durable=True`` insists on being the outermost block. ``savepoint=False``
-    makes a nested block part of the one around it: its failure breaks the whole transaction. ``retries`` runs a
+    ``using`` is an alias or an ``AsyncDatabase``. ``connection`` is what ``database.connection()`` gave: the
+    transaction runs on that connection, after what was asked of it before (a database that is not registered is taken,
+    too). ``timeout`` (seconds or timedelta; default ``PoolSettings.transaction_timeout``) rolls the transaction back at
+    once when it passes; the next database call and the end of the block raise ``TransactionTimeoutError``.
+    ``isolation`` is one of "read_uncommitted", "read_committed", "repeatable_read", "serializable".
+    ``read_only=True`` refuses writes and, on SQLite, does not wait for the writer. ``durable=True`` insists on being
+    the outermost block. ``savepoint=False`` makes a nested block part of the one around it: its failure breaks the
+    whole transaction. ``retries`` runs a
     decorated function again after a retryable error (see ``atomic.retrying`` for a block).
 
     Raises ``KeyError`` for an unknown alias, ``NotSupportedError`` for what the database cannot do,
