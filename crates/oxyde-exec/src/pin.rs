@@ -19,6 +19,7 @@ use crate::engine::{
 use crate::error::{ErrorKind, ExecError};
 use crate::lease::{Lease, LeaseCore};
 use crate::registry;
+use crate::transaction::Verb;
 use crate::waiter::{Left, Waiter, answer, cancelled};
 
 /// A connection of one's own. Dropping it gives the connection back.
@@ -139,6 +140,10 @@ impl Pin {
     /// Runs a statement after all that was handed in before; `deadline` ends the wait for its turn.
     pub fn run(&self, job: Job, deadline: Option<Instant>, sink: Sink) {
         let Some(sink) = self.ours(sink) else { return };
+        if Verb::of(&job.work) != Verb::Statement || job.work.is_final() {
+            let error = ExecError::new(ErrorKind::Internal, "transaction control needs a lease");
+            return answer(sink, Err(error), TxStatus::Unknown);
+        }
         let loop_id = self.core.lock().loop_id;
         self.core
             .submit(deadline, Waiter::Run { job, loop_id, sink });
