@@ -49,6 +49,7 @@ if __name__ == "__main__":
 
 import atexit
 import contextlib
+import functools
 import hashlib
 import json
 import re
@@ -96,9 +97,10 @@ def dev(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Every test that this machine can run: rust, tests-sqlite and tests-postgres."""
+    """Every test that this machine can run: rust, tests-sqlite, tests-postgres and tests-mysql."""
     failed = False
-    for lane in (rust_lane, sqlite_lane, lambda session: server_lane(session, POSTGRES)):
+    on_servers = [functools.partial(server_lane, servers=servers) for servers in (POSTGRES, MYSQL)]
+    for lane in (rust_lane, sqlite_lane, *on_servers):
         try:
             lane(session)
         except NoServer:

@@ -7,6 +7,7 @@
     nox -s bench -- --row pk --row rows   some rows
     nox -s bench -- --loop uvloop         on uvloop
     nox -s bench -- profile pk            where Oxyde's time goes, phase by phase
+    nox -s bench -- promises --url …      what becomes of data and waits under faults, here and elsewhere
 
 Method. Each contender of a row is a process of its own with its own copy of the same table (a file; a database of the
 server) and the same settings. Before any clock runs, all contenders do the row's operation once: results and what is
@@ -174,7 +175,7 @@ def machine() -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("what", nargs="*", help="nothing, or `profile ROW`")
+    parser.add_argument("what", nargs="*", help="nothing, `profile ROW`, or `promises`")
     parser.add_argument("--database", choices=list(OF), help="sqlite, or what --url names")
     parser.add_argument(
         "--url", help="a server in which databases can be made (or OXYDE_TEST_POSTGRES_URL, …_MYSQL_URL)"
@@ -197,13 +198,20 @@ def main() -> None:
             parser.error(f"name a server with --url {options.database}://… or {variable}")
     elif options.database not in OF:
         parser.error(f"--url names a server of {' or '.join(SERVERS)}")
+    if options.what == ["promises"]:
+        import promises
+
+        if options.database not in SERVERS:
+            parser.error("the faults are those of servers and networks: name one with --url")
+        promises.main(options.url, options.database, options.out)
+        return
     with tempfile.TemporaryDirectory(prefix="oxyde-bench-") as folder:
         place = database(options, Path(folder))
         try:
             if not options.what:
                 run(options, place)
             elif options.what[0] != "profile" or len(options.what) != 2 or options.what[1] not in ROWS:
-                parser.error(f"expected `profile ROW` with one of {', '.join(ROWS)}")
+                parser.error(f"expected `promises`, or `profile ROW` with one of {', '.join(ROWS)}")
             else:
                 import phases
 

@@ -2,7 +2,7 @@
 no trace, and JSON ready to be sent.
 
     python main.py                                 # an SQLite file in a temporary folder
-    python main.py --url postgres://user@host/db   # any other database
+    python main.py --url postgres://user@host/db   # a server; or mysql://user@host/db
     python main.py --url sqlite:///shop.db --keep  # to look at the tables afterwards
 
 The program makes its tables anew at every start and drops them at its end; their names begin with `quickstart_`.

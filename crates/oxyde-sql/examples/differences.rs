@@ -1,20 +1,9 @@
-//! Prints the differences between the databases as Markdown: a table for each topic.
+//! Writes the page of the documentation on what differs between the databases.
 //!
 //! ```text
-//! cargo run -p oxyde-sql --example differences
+//! cargo run -p oxyde-sql --example differences > docs/guide/differences.md
 //! ```
 
-use oxyde_sql::DIFFERENCES;
-
 fn main() {
-    let mut topic = "";
-    for row in DIFFERENCES {
-        if row.topic != topic {
-            topic = row.topic;
-            println!(
-                "\n## {topic}\n\n| | PostgreSQL | MySQL | MariaDB | SQLite |\n|---|---|---|---|---|"
-            );
-        }
-        println!("{}", row.markdown());
-    }
+    print!("{}", oxyde_sql::differences_page());
 }

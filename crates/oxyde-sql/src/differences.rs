@@ -34,6 +34,32 @@ impl Difference {
     }
 }
 
+/// The page of the documentation: an introduction and a table for each topic.
+#[must_use]
+pub fn differences_page() -> String {
+    let mut page = String::from(PREFACE);
+    let mut topic = "";
+    for row in DIFFERENCES {
+        if row.topic != topic {
+            topic = row.topic;
+            page += &format!(
+                "\n## {topic}\n\n| | PostgreSQL | MySQL | MariaDB | SQLite |\n|---|---|---|---|---|\n"
+            );
+        }
+        page += &row.markdown();
+        page.push('\n');
+    }
+    page
+}
+
+const PREFACE: &str = "\
+# Where the databases differ
+
+The same models and queries mean the same on every database. This page names what is left: where a database cannot do
+something, it is refused with a `NotSupportedError` before anything is sent; where it does something in a way of its own,
+the way is told here. What is not here is the same everywhere.
+";
+
 macro_rules! differences {
     ($(# $topic:literal $($subject:literal {
         postgres: $postgres:literal, mysql: $mysql:literal, mariadb: $mariadb:literal, sqlite: $sqlite:literal $(,)?
@@ -152,6 +178,18 @@ differences! {
         sqlite: "keeps them all",
     }
     # "JSON and lists"
+    "`dict` and models are stored as" {
+        postgres: "JSONB: keys lose their order, `-0.0` its sign",
+        mysql: "JSON: keys lose their order",
+        mariadb: "the text of the document",
+        sqlite: "the text of the document",
+    }
+    "Lists of scalars are stored as" {
+        postgres: "arrays",
+        mysql: "JSON",
+        mariadb: "the text of a JSON array",
+        sqlite: "the text of a JSON array",
+    }
     "Equal documents" {
         postgres: "by value",
         mysql: "by value; integers beyond 64 bits are refused",
@@ -171,6 +209,12 @@ differences! {
         sqlite: "found",
     }
     # "Writing"
+    "A value given for an automatic key" {
+        postgres: "the sequence does not notice: it may give the same number later",
+        mysql: "later numbers are past it",
+        mariadb: "later numbers are past it",
+        sqlite: "later numbers are past it",
+    }
     "RETURNING" {
         postgres: "one statement",
         mysql: "read back in the same transaction",
@@ -190,6 +234,12 @@ differences! {
         sqlite: "each expression sees the old row",
     }
     # "Locks and transactions"
+    "What a writer locks" {
+        postgres: "rows",
+        mysql: "rows, and the gaps between those that a condition passed over",
+        mariadb: "rows, and the gaps between those that a condition passed over",
+        sqlite: "the database: one writer at a time, readers go on",
+    }
     "`for_update()`, `for_share()`" {
         postgres: "rows",
         mysql: "rows, and the gaps between those that a condition passed over",
@@ -214,10 +264,28 @@ differences! {
         mariadb: "repeatable read",
         sqlite: "serializable",
     }
+    "An error inside a block that is caught there" {
+        postgres: "the block cannot be committed; a nested block around the statement keeps the rest",
+        mysql: "the statement alone is undone; a deadlock rolls back everything, and the block cannot be committed",
+        mariadb: "the statement alone is undone; a deadlock rolls back everything, and the block cannot be committed",
+        sqlite: "the statement alone is undone",
+    }
+    "`atomic(isolation=…)`" {
+        postgres: "all four levels; `read_uncommitted` is `read_committed`",
+        mysql: "all four levels",
+        mariadb: "all four levels",
+        sqlite: "`serializable` alone, else NotSupportedError",
+    }
+    "`atomic(deferrable=True)`" {
+        postgres: "yes",
+        mysql: "NotSupportedError",
+        mariadb: "NotSupportedError",
+        sqlite: "NotSupportedError",
+    }
     "DDL in a transaction" {
         postgres: "part of it",
-        mysql: "commits it",
-        mariadb: "commits it",
+        mysql: "would commit it: `create_tables()` is a NotSupportedError there; raw SQL that does it ends the block with a TransactionRolledBackError",
+        mariadb: "would commit it: `create_tables()` is a NotSupportedError there; raw SQL that does it ends the block with a TransactionRolledBackError",
         sqlite: "part of it",
     }
     # "Tables"

@@ -35,7 +35,7 @@ pub mod schema {
 }
 pub use dialect::sqlite::FUNCTIONS as SQLITE_FUNCTIONS;
 pub use dialect::{Dialect, Version};
-pub use differences::{DIFFERENCES, Difference};
+pub use differences::{DIFFERENCES, Difference, differences_page};
 pub use features::Features;
 pub use plan::{
     BindSlot, BulkForm, CompileError, CopyForm, Plan, ResultColumn, StatementKind, Transform,

@@ -15,6 +15,7 @@ use crate::sqlite::config::Checked;
 use crate::sqlite::inline::InlineHome;
 use crate::sqlite::jobs::too_late;
 use crate::sqlite::open::{Conn, Source};
+use crate::sqlite::place::Place;
 use crate::sqlite::worker::{Command, Ending, Gate, Pass, Shared, Slot, lock};
 
 /// A point look-up beside a 60 ms query takes 0.1 ms with two reader threads, 61 ms with one; more do not help.
@@ -36,6 +37,11 @@ struct Crew {
 }
 
 impl SqliteEngine {
+    /// Whether a connection's file was deleted or replaced.
+    pub(crate) fn has_moved(&self, place: &mut Option<Place>) -> bool {
+        self.shared.source.has_moved(place)
+    }
+
     pub(crate) fn new(checked: Checked) -> Self {
         let memory = checked.config.path.is_none();
         let inline = checked.config.inline && !memory;

@@ -21,6 +21,7 @@ use rusqlite::{Connection, StatementStatus};
 use crate::cells::{Cells, Rows};
 use crate::error::{ErrorKind, ExecError};
 use crate::sqlite::open::Source;
+use crate::sqlite::place::Place;
 use crate::sqlite::plan;
 use crate::sqlite::rows::{self, driver_error};
 use crate::sqlite::worker::lock;
@@ -57,6 +58,7 @@ pub(crate) struct InlineHome {
 
 struct InlineConn {
     db: Option<Connection>,
+    place: Option<Place>,
     left: Arc<AtomicU32>,
     verdicts: HashMap<Arc<str>, Verdict>,
 }
@@ -160,6 +162,7 @@ impl InlineConn {
     fn new() -> Box<Self> {
         Box::new(Self {
             db: None,
+            place: None,
             left: Arc::new(AtomicU32::new(0)),
             verdicts: HashMap::new(),
         })
@@ -175,6 +178,13 @@ impl InlineConn {
     }
 
     fn run(&mut self, source: &Source, sql: &Arc<str>, params: &Cells, out: &mut Rows) -> Inline {
+        if source.has_moved(&mut self.place) {
+            // The threads find the same; the next look-up opens what is there now.
+            self.close();
+            self.place = None;
+            self.verdicts.clear();
+            return Inline::Busy;
+        }
         let strikes = match self.verdicts.get(sql) {
             Some(Verdict::Yes(strikes)) => *strikes,
             Some(Verdict::No) => return Inline::NotEligible,
@@ -223,6 +233,7 @@ impl InlineConn {
                     .is_err()
             };
             self.db = Some(source.open_inline(over_budget).map_err(|_| Inline::Busy)?);
+            self.place = source.place();
         }
         let Some(db) = &self.db else {
             return Err(Inline::Busy);

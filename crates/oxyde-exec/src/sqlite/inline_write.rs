@@ -103,6 +103,10 @@ impl<'a> InlineWriteGuard<'a> {
             return Inline::Busy;
         };
         let result = catch_unwind(AssertUnwindSafe(|| {
+            if self.engine.has_moved(&mut conn.place) {
+                // The writer thread finds the same.
+                return Inline::Busy;
+            }
             let inline = conn.write(sql, params, out);
             conn.watch.disarm();
             conn.log.look();

@@ -22,10 +22,15 @@ use crate::sqlite::rows::{self, driver_error};
 use crate::transaction::checked_name;
 use crate::waiter::cancelled;
 
+/// Connections that a job is given to before it fails for want of a file that stays.
+const TRIES: u8 = 10;
 /// Rows of a bulk between two looks at the cancel flag.
 const BULK_STEP: usize = 64;
 
 pub(crate) fn perform(source: &Source, conn: &mut Conn, job: Job) -> Completion {
+    if conn.db.is_autocommit() && !job.work.is_final() && source.has_moved(&mut conn.place) {
+        return elsewhere(job);
+    }
     let result = match refusal(source, &job) {
         Some(error) => Err(error),
         None => {
@@ -52,6 +57,19 @@ pub(crate) fn perform(source: &Source, conn: &mut Conn, job: Job) -> Completion 
         tainted: conn.tainted,
         unsent: None,
     }
+}
+
+/// The connection's file is not the database any more: the job is for a connection to what is at the path now.
+fn elsewhere(mut job: Job) -> Completion {
+    let mut completion = Completion::lost(ExecError::new(
+        ErrorKind::ConnectionLost,
+        "the database file was deleted or replaced",
+    ));
+    job.tries = job.tries.saturating_add(1);
+    if job.tries < TRIES {
+        completion.unsent = Some(Box::new(job));
+    }
+    completion
 }
 
 fn refusal(source: &Source, job: &Job) -> Option<ExecError> {
@@ -328,11 +346,18 @@ fn atomically(
     }
     let keep = if own { "COMMIT" } else { "RELEASE oxyde_work" };
     let result = result.and_then(|outcome| control(conn, keep, Tag::Other).map(|_| outcome));
-    if result.is_err() && own {
-        control(conn, "ROLLBACK", Tag::Other)?;
-    } else if result.is_err() {
-        control(conn, "ROLLBACK TO oxyde_work", Tag::Other)?;
-        control(conn, "RELEASE oxyde_work", Tag::Other)?;
+    // A disk that is full, or fails, ends the transaction within COMMIT; then there is nothing to roll back.
+    if let Err(error) = &result
+        && !conn.db.is_autocommit()
+    {
+        let undo: &[&str] = if own {
+            &["ROLLBACK"]
+        } else {
+            &["ROLLBACK TO oxyde_work", "RELEASE oxyde_work"]
+        };
+        for sql in undo {
+            control(conn, sql, Tag::Other).map_err(|_| error.clone())?;
+        }
     }
     result
 }

@@ -7,6 +7,7 @@
 //! reset    a connection as good as new
 //! log      the write-ahead log's checkpoints              watch    how running SQL is stopped
 //! rows     values in, rows out, driver errors             functions, decimal   the registered SQL functions
+//! place    files that are deleted or replaced
 //! ```
 
 pub mod config;
@@ -18,6 +19,7 @@ pub(crate) mod inline_write;
 mod jobs;
 mod log;
 mod open;
+mod place;
 mod plan;
 mod reset;
 mod rows;

@@ -1,6 +1,7 @@
 //! Opening a connection: flags, pragmas, functions, callbacks.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +17,7 @@ use crate::sqlite::config::{Checked, OpenMode};
 use crate::sqlite::functions;
 use crate::sqlite::inline_write::Verdicts;
 use crate::sqlite::log::Log;
+use crate::sqlite::place::{FileId, Place};
 use crate::sqlite::rows::{self, driver_error};
 use crate::sqlite::watch::{PROGRESS_STEP, Watch};
 
@@ -41,6 +43,8 @@ pub(crate) struct Conn {
     pub log: Log,
     /// Of writes on the callers' threads; `None` where there are none.
     pub verdicts: Option<Verdicts>,
+    /// `None` in memory.
+    pub place: Option<Place>,
 }
 
 impl Conn {
@@ -57,11 +61,25 @@ impl Source {
         self.checked.config.path.is_none()
     }
 
+    /// For a connection that was opened just now.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.checked.config.path.as_deref().and_then(Place::new)
+    }
+
+    /// Whether the file of such a connection was deleted or replaced since.
+    pub(crate) fn has_moved(&self, place: &mut Option<Place>) -> bool {
+        match (place, &self.checked.config.path) {
+            (Some(place), Some(path)) => place.has_moved(path),
+            _ => false,
+        }
+    }
+
     pub(crate) fn open(&self, lane: Lane) -> Result<Conn, ExecError> {
         if lane == Lane::Read && !self.initialised.load(Ordering::Acquire) {
             // The first statement ever is a read: a writer has to make the file and set its journal mode.
             drop(self.open(Lane::Write)?);
         }
+        self.not_gone()?;
         let mut db = self.connect(lane).map_err(|error| self.explain(&error))?;
         let watch = Arc::new(Watch::new(
             Arc::clone(&self.abort),
@@ -99,7 +117,29 @@ impl Source {
             tainted: false,
             log,
             verdicts,
+            place: self.place(),
         })
+    }
+
+    /// The last connection to a file moves what is in its log to the file and removes the log, if it may write. That
+    /// may have been a reader's. Without this, who copies the file alone would miss what was written last.
+    pub(crate) fn put_log_away(&self) {
+        let Some(path) = &self.checked.config.path else {
+            return;
+        };
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let left_behind = fs::metadata(log).is_ok_and(|log| log.len() > 0);
+        let ours = self.initialised.load(Ordering::Acquire) && FileId::at(path).is_some();
+        if left_behind
+            && ours
+            && self.checked.mode != OpenMode::ReadOnly
+            && let Ok(db) = self.connect(Lane::Write)
+        {
+            // SQLite looks at the log when it first reads; another program that is at work is not waited for.
+            let _ = db.busy_timeout(Duration::ZERO);
+            let _ = db.query_row("SELECT 1 FROM sqlite_master LIMIT 1", [], |_| Ok(()));
+        }
     }
 
     /// The connection for look-ups on the callers' threads: never waits, stops when `over_budget` says so.
@@ -195,6 +235,22 @@ impl Source {
                 }
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// A database that was there and is gone must not become an empty one unasked.
+    fn not_gone(&self) -> Result<(), ExecError> {
+        match &self.checked.config.path {
+            Some(path)
+                if self.initialised.load(Ordering::Acquire) && FileId::at(path).is_none() =>
+            {
+                let error = ExecError::new(
+                    ErrorKind::Connect,
+                    format!("the database file is gone: {}", path.display()),
+                );
+                Err(error.with_hint("it was there when the database was connected; put it back, or connect anew to make an empty one"))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -85,10 +85,11 @@ impl Shared {
     /// Closes whatever is still open.
     pub(crate) fn let_go(&self) {
         let conns = std::mem::take(&mut *lock(&self.conns));
-        drop(conns);
         if let Some(inline) = &self.inline {
             inline.close();
         }
+        drop(conns);
+        self.source.put_log_away();
     }
 
     fn obey(&self, command: Command, reader: bool) {
