@@ -12,7 +12,8 @@ import oxyde
 EXPORTS = {
     "oxyde": """
         AsyncConnection AsyncDatabase AsyncTransaction Check F Field Index Model Q Query QueryManager
-        Notification PoolSettings Range Unique advisory_lock atomic col create_tables db disconnect_all drop_tables execute_raw
+        Notification
+        PoolSettings Range Unique advisory_lock atomic col create_tables db disconnect_all drop_tables execute_raw
         get_active_transaction get_connection not_ outside_transaction register_connection
         unregister_connection __version__
     """,

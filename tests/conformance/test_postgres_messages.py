@@ -190,11 +190,15 @@ async def test_notifications(lane: Lane, database: AsyncDatabase) -> None:
             for number in range(5_000):
                 await sender.execute(f"NOTIFY orders, '{number}'")
             assert [(await anext(notifications)).payload for _ in range(5_000)] == [str(n) for n in range(5_000)]
-        # Nothing is heard after the end, and a new block begins anew.
+        # Nothing is heard after the end, and a new block begins anew, with its own channels only.
+        await conn.execute("LISTEN elsewhere")
+        await sender.notify("elsewhere", "x")
+        await asyncio.sleep(0.05)
         await sender.notify("orders", "late")
         with pytest.raises(StopAsyncIteration):
             await anext(notifications)
         async with conn.listen("orders") as again:
+            await sender.notify("elsewhere", "y")
             await sender.notify("orders", "new")
             assert (await anext(again)).payload == "new"
 

@@ -89,7 +89,12 @@ async def test_locks_are_a_transaction_s(where: Where, bouncer: PgBouncer) -> No
                 raise LookupError
         assert not await held(straight)
         async with through.connection() as conn:
-            for sql in ("SET work_mem = '77MB'", "CREATE TEMP TABLE t (a int)", "LISTEN x", "SELECT pg_advisory_lock(1)"):
+            for sql in (
+                "SET work_mem = '77MB'",
+                "CREATE TEMP TABLE t (a int)",
+                "LISTEN x",
+                "SELECT pg_advisory_lock(1)",
+            ):
                 with pytest.raises(NotSupportedError, match="pooler"):
                     await conn.execute(sql)
             with pytest.raises(NotSupportedError, match="pooler"):

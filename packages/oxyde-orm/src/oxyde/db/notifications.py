@@ -56,6 +56,8 @@ class Notifications:
                 "connect to the server directly"
             )
         connection.start_listening()
+        # What raw SQL listened to before.
+        connection.pin.notifications()
         try:
             for channel in self._channels:
                 await finish(core.raw(f"LISTEN {_quoted(channel)}", (), place))
@@ -75,7 +77,8 @@ class Notifications:
             if not self._open:
                 raise StopAsyncIteration
             self._connection.check()
-            self._taken.extend(Notification(*heard) for heard in pin.notifications())
+            heard = (Notification(*told) for told in pin.notifications())
+            self._taken.extend(told for told in heard if told.channel in self._channels)
             if self._taken:
                 break
             try:
