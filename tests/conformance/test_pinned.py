@@ -24,8 +24,10 @@ from oxyde import (
     PoolTimeoutError,
     ProgrammingError,
     QueryTimeoutError,
+    TransactionClosedError,
     TransactionError,
     TransactionTaskError,
+    TransactionTimeoutError,
     UniqueViolationError,
     atomic,
     execute_raw,
@@ -406,6 +408,24 @@ async def test_deadlines(lane: Lane, database: AsyncDatabase, tmp_path: Path) ->
 async def _open(database: AsyncDatabase) -> None:
     async with database.connection():
         pass
+
+
+async def test_a_transaction_whose_time_is_up(lane: Lane, database: AsyncDatabase) -> None:
+    """Its deadline ends the transaction, not the connection; and what outlives it is no part of anything."""
+    async with asyncio.timeout(10), database.connection() as conn:
+        await conn.execute(PICKED[lane.family])
+        with pytest.raises(TransactionTimeoutError):
+            async with atomic(connection=conn, timeout=0.1):
+                await conn.execute("INSERT INTO picked VALUES (1)")
+                late = asyncio.create_task(_later(conn))
+                await conn.fetch(LONG[lane.family])
+        with pytest.raises(TransactionError):
+            await late
+        assert await conn.fetch("SELECT id FROM picked") == []
+        async with atomic(connection=conn):
+            late = asyncio.create_task(_later(conn))
+        with pytest.raises(TransactionClosedError):
+            await late
 
 
 async def test_closing_the_database_ends_it(lane: Lane, tmp_path: Path, database: AsyncDatabase) -> None:
