@@ -67,6 +67,7 @@ async def single(lane: Lane, tmp_path: Path, **settings: Any) -> AsyncIterator[A
         lane.url(tmp_path, "default"),
         name="single",
         settings=PoolSettings(max_connections=1, min_connections=1, **settings),
+        auto_register=False,
     )
     async with database:
         yield database
