@@ -76,6 +76,8 @@ MINORS = range(11, 16)
 REQUIRED = os.environ.get("CI", "").lower() in ("true", "1")
 # A lane that is still running after this long is stopped, with the stacks of all its processes.
 LANE_MINUTES = 20
+# What `faults -- --long` scales sizes by: 100,000 cancelled tasks, 20,000 transfers under kills, a soak of 10 min
+LONG = 50
 
 # ------------------------------------------------------------------------------------------------------------- sessions
 
@@ -127,6 +129,41 @@ def tests_postgres(session: nox.Session) -> None:
 def tests_mysql(session: nox.Session) -> None:
     """All tests on MySQL and on MariaDB: the server that OXYDE_TEST_MYSQL_URL names, else private ones (`-- …`)."""
     server_lane(session, MYSQL)
+
+
+@nox.session(venv_backend="none")
+def faults(session: nox.Session) -> None:
+    """tests/faults on SQLite and on private servers (`-- --long`: 50 times the sizes, for hours; `-- …` to pytest)."""
+    version, executable = interpreters()[0]
+    python = test_environment(session, version, executable)
+    command, variables, minutes = [*pytest(python), "tests/faults"], NO_SERVERS.copy(), LANE_MINUTES
+    arguments = list(session.posargs)
+    if "--long" in arguments:
+        arguments.remove("--long")
+        # No test hangs for as long as it may take now: the lane's own limit finds those that do.
+        command += ["-o", "faulthandler_timeout=0"]
+        variables["OXYDE_FAULTS_SCALE"] = str(LONG)
+        minutes *= LONG
+    command += arguments
+    kinds = [(None, ""), *((servers, flavour) for servers in (POSTGRES, MYSQL) for flavour in servers.flavours)]
+    failed = False
+    for servers, flavour in kinds:
+        where, own = f"Python {version}, {servers.title if servers else 'SQLite'} {flavour}".strip(), {LANES: "sqlite"}
+        try:
+            with contextlib.ExitStack() as stack:
+                if servers is not None:
+                    name, addresses, _ = stack.enter_context(server(python, servers, None, flavour))
+                    where = f"Python {version}, {name}"
+                    own = {LANES: servers.name, servers.address: addresses[servers.address]}
+                report("faults", where, lane(session, command, PYTEST, env=variables | own, minutes=minutes))
+        except NoServer as error:
+            LAST_LINES.append(f"faults: NOT run — {error}")
+            failed |= REQUIRED
+        except CommandFailed as error:  # the other databases still have something to say
+            report("faults", where, error)
+            failed = True
+    if failed:
+        session.error("a lane failed: see the last lines")
 
 
 @nox.session(venv_backend="none")
@@ -457,7 +494,15 @@ def pytest(python: Path) -> list[object]:
 Variables = dict[str, str | None] | None
 
 
-def lane(session: nox.Session, command: list, counted: re.Pattern, *, cwd: Path = ROOT, env: Variables = None) -> str:
+def lane(
+    session: nox.Session,
+    command: list,
+    counted: re.Pattern,
+    *,
+    cwd: Path = ROOT,
+    env: Variables = None,
+    minutes: float = LANE_MINUTES,
+) -> str:
     """Run a test runner, show what it prints, and say how many tests passed; no test is a failure, so is a hang."""
     arguments = [str(part) for part in command]
     session.log(" ".join(arguments))
@@ -465,7 +510,7 @@ def lane(session: nox.Session, command: list, counted: re.Pattern, *, cwd: Path 
     process = subprocess.Popen(
         arguments, cwd=cwd, env=clean_environment(env), text=True, errors="replace", start_new_session=True, **pipes
     )
-    watch = threading.Timer(LANE_MINUTES * 60, stop, (process,))
+    watch = threading.Timer(minutes * 60, stop, (process,))
     watch.start()
     passed = 0
     try:

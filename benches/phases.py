@@ -32,6 +32,19 @@ SECONDS, BATCHES = 0.15, 9
 STOCK = 50_000  # rows that can be deleted while that is measured
 
 
+class Parts:
+    """Many rows that are stored already, as one statement."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def __len__(self) -> int:
+        return 1
+
+    def result(self) -> Any:
+        return self.answer
+
+
 class Engine:
     """Stands where the engine stands: passes everything on and remembers the last call, or answers from memory."""
 
@@ -41,6 +54,7 @@ class Engine:
         self.waits = False
         self.answer: Any = None
         self.ready = False
+        self.parts = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
@@ -50,6 +64,17 @@ class Engine:
 
     def run_bulk(self, *arguments: Any, **options: Any) -> Any:
         return self.ready_answer() if self.ready else self.pass_on("run_bulk", arguments, options)
+
+    def prepare_parts(self, *arguments: Any, **options: Any) -> Any:
+        """Many rows for MySQL: some statements, run one by one. None where `run_bulk` does it."""
+        if self.ready:
+            return Parts(self.answer) if self.parts else None
+        prepared = self.real.prepare_parts(*arguments, **options)
+        self.parts = prepared is not None
+        return prepared
+
+    def run_part(self, *arguments: Any, **options: Any) -> Any:
+        return self.ready_answer() if self.ready else self.pass_on("run_part", arguments, options)
 
     def ready_answer(self) -> Any:
         """A list of its own every time: who asked for one row takes it out."""

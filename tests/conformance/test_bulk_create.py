@@ -37,9 +37,21 @@ class Counter(Model):
         table_name = "conf_counter"
 
 
+class Shelf(Model):
+    id: int | None = Field(default=None, db_pk=True)
+    room: int
+    number: int | None = None
+    label: str = ""
+
+    class Meta:
+        is_table = True
+        table_name = "conf_shelf"
+        unique_together = [("room", "number")]
+
+
 @pytest.fixture(autouse=True)
 async def tables_(tables: Tables) -> None:
-    await tables(Author, Book, Token, Seat, Counter)
+    await tables(Author, Book, Token, Seat, Counter, Shelf)
 
 
 async def stored() -> list[tuple[int, str, int]]:
@@ -236,6 +248,42 @@ class TestConflicts:
         )
         assert (rows[0].id, rows[0].name, rows[0].count) == (2, "b", 20)
         assert rows[1].name == "c"
+
+    async def test_update_of_many_with_returning(self) -> None:
+        given = [{"name": f"n{number}", "count": number} for number in range(300)]
+        given[7], given[250] = {"name": "b", "count": 20}, {"name": "a", "count": 10}
+        rows = await Counter.objects.bulk_create(given, on_conflict="update", conflict_fields=["name"], returning=True)
+        assert [(row.name, row.count) for row in rows] == [(row["name"], row["count"]) for row in given]
+        assert (rows[7].id, rows[250].id) == (2, 1)
+        assert rows == [await Counter.objects.get(name=row["name"]) for row in given]
+
+    async def test_update_by_a_key_of_several_columns_with_returning(self) -> None:
+        given = [{"room": n // 10, "number": n % 10, "label": str(n)} for n in range(100)]
+        first = await Shelf.objects.bulk_create(given[::3])
+        rows = await Shelf.objects.bulk_create(
+            [{**shelf, "label": f"{shelf['label']}!"} for shelf in given],
+            on_conflict="update",
+            conflict_fields=["room", "number"],
+            returning=True,
+        )
+        assert [(row.room, row.number, row.label) for row in rows] == [
+            (shelf["room"], shelf["number"], f"{shelf['label']}!") for shelf in given
+        ]
+        assert [row.id for row in rows[::3]] == [row.id for row in first]
+
+    async def test_no_value_is_never_taken(self) -> None:
+        given = [{"room": 1, "number": 1}, {"room": 1, "number": None}, {"room": 1, "number": 2}]
+        ids = set()
+        for label in ("first", "second"):
+            rows = await Shelf.objects.bulk_create(
+                [{**shelf, "label": label} for shelf in given],
+                on_conflict="update",
+                conflict_fields=["room", "number"],
+                returning=True,
+            )
+            assert [(row.number, row.label) for row in rows] == [(1, label), (None, label), (2, label)]
+            ids.update(row.id for row in rows)
+        assert len(ids) == await Shelf.objects.count() == 4
 
     async def test_contradictions(self) -> None:
         cases: list[tuple[dict[str, Any], type[Exception], str]] = [

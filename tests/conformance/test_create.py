@@ -22,6 +22,7 @@ from oxyde import (
     NotLoadedError,
     Now,
     Value,
+    execute_raw,
     sql,
 )
 
@@ -302,6 +303,8 @@ class TestReturnedRows:
                 table_name = "conf_small"
 
         await tables(Small)
+        # Where a row is read back by a statement of its own, it goes with the transaction of both.
+        await execute_raw("INSERT INTO conf_small (name) VALUES ('there')")
         for way in (
             lambda: Small.objects.create(),
             lambda: Small().save(),

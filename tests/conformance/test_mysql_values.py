@@ -14,10 +14,11 @@ import pytest
 from pydantic import AwareDatetime
 
 from oxyde import AsyncDatabase, DataError, ProgrammingError, atomic, execute_raw
+from tests.servers import mysql_databases
 
 from .conftest import Tables
 from .kinds import Kind, same
-from .lanes import Lane, mysql
+from .lanes import mysql
 
 pytestmark = mysql
 
@@ -91,11 +92,11 @@ async def test_natural_values(database: AsyncDatabase, column: str, text: str, v
         assert row["n"] is None
 
 
-async def test_documents(database: AsyncDatabase, lane: Lane) -> None:
+async def test_documents(database: AsyncDatabase) -> None:
     """JSON is a type of its own on MySQL only; to MariaDB it is text."""
     await stored("JSON", """'{"a": [1, 2.5, null, "ü"]}'""")
     ((read,),) = [tuple(row.values()) for row in await execute_raw("SELECT v FROM zoo")]
-    if lane.name == "mysql":
+    if not mysql_databases.mariadb():
         assert same(read, {"a": [1, 2.5, None, "ü"]})
         (row,) = await execute_raw("SELECT JSON_EXTRACT(v, '$.a[3]') AS j, JSON_UNQUOTE(v->'$.a[3]') AS t FROM zoo")
         assert row == {"j": "ü", "t": "ü"}
@@ -103,8 +104,8 @@ async def test_documents(database: AsyncDatabase, lane: Lane) -> None:
         assert read == '{"a": [1, 2.5, null, "ü"]}'
 
 
-async def test_types_of_mariadb(database: AsyncDatabase, lane: Lane) -> None:
-    if lane.name == "mysql":
+async def test_types_of_mariadb(database: AsyncDatabase) -> None:
+    if not mysql_databases.mariadb():
         with pytest.raises(ProgrammingError):
             await stored("UUID", f"'{TOKEN}'")
         return
@@ -163,8 +164,8 @@ async def test_bytes(database: AsyncDatabase) -> None:
     assert await execute_raw("SELECT CAST(? AS BINARY) AS v", [b"\xff"]) == [{"v": b"\xff"}]
 
 
-async def test_text_that_is_none(database: AsyncDatabase, lane: Lane) -> None:
-    if lane.name == "mariadb":
+async def test_text_that_is_none(database: AsyncDatabase) -> None:
+    if mysql_databases.mariadb():
         assert await execute_raw("SELECT ? AS v", [b"\xff"]) == [{"v": b"\xff"}]
         return
     with pytest.raises(DataError, match="column v: expected valid UTF-8 text, found the VARCHAR"):

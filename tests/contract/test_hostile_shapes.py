@@ -40,9 +40,42 @@ class Text(str):
 
 
 JUNK: tuple[Any, ...] = (
-    *(None, True, False, 0, -1, 2**31, 2**63, 2**64, 10**400, 1.5, float("nan"), float("inf"), 1j, b"", b"\xff", "", "\0"),
+    *(
+        None,
+        True,
+        False,
+        0,
+        -1,
+        2**31,
+        2**63,
+        2**64,
+        10**400,
+        1.5,
+        float("nan"),
+        float("inf"),
+        1j,
+        b"",
+        b"\xff",
+        "",
+        "\0",
+    ),
     *("lit", "select", "col", "and", "x" * 100_000, "\ud800", "it's", '"', "`", "--", "/*", "\N{FULLWIDTH APOSTROPHE}"),
-    *((), ("lit",), ("select",), ("col", "id"), ((),), [], {}, set(), object(), Odd(), Text("col"), lambda: 1, int, ...),
+    *(
+        (),
+        ("lit",),
+        ("select",),
+        ("col", "id"),
+        ((),),
+        [],
+        {},
+        set(),
+        object(),
+        Odd(),
+        Text("col"),
+        lambda: 1,
+        int,
+        ...,
+    ),
 )
 
 

@@ -10,14 +10,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from oxyde import AsyncDatabase, atomic, execute_raw
 from tests.servers import databases, mysql_databases, mysql_wire, wire
+
+from .programs.common import quiet
 
 PROGRAMS = Path(__file__).parent / "programs"
 SCALE = float(os.environ.get("OXYDE_FAULTS_SCALE", "1"))
@@ -79,6 +83,18 @@ def on(*kinds: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("where", there, indirect=True)
 
 
+WIRE = ("postgres", "mysql")
+"""What is talked to over a connection."""
+
+
+@contextmanager
+def lasts(at_least: float, at_most: float) -> Iterator[None]:
+    """The block takes so many seconds."""
+    started = time.monotonic()
+    yield
+    assert at_least <= time.monotonic() - started <= at_most
+
+
 def scaled(size: int) -> int:
     """``size`` times OXYDE_FAULTS_SCALE."""
     return max(1, round(size * SCALE))
@@ -130,7 +146,11 @@ def kill_the_rest() -> None:
 
 
 def finish_program(process: subprocess.Popen[str], seconds: float = 30.0) -> Finished:
-    """Wait for a script; one that hangs is stopped with the stacks of its threads as its stderr."""
+    """Wait for a script; one that hangs is stopped with the stacks of its threads as its stderr.
+
+    ``seconds`` are for the sizes of a quick run.
+    """
+    seconds *= max(1.0, SCALE)
     try:
         out, err = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -268,3 +288,26 @@ async def cancelled_at(
     except BaseException as error:
         return stepped.suspensions, None, error
     return stepped.suspensions, result, None
+
+
+SESSION = {"postgres": "SELECT pg_backend_pid() AS id", "mysql": "SELECT CONNECTION_ID() AS id"}
+
+
+async def check_pool(database: AsyncDatabase, where: Where) -> None:
+    """The pool is quiet within 2 s, gives all its connections at once, each another session, and takes them back."""
+    stats = await quiet(database)
+    everybody = asyncio.Barrier(stats["max_connections"])
+    sessions = []
+
+    async def hold(read_only: bool) -> None:
+        async with atomic(using=database, read_only=read_only) as block:
+            if where.kind in SESSION:
+                sessions.append((await execute_raw(SESSION[where.kind], client=block))[0]["id"])
+            await everybody.wait()
+
+    async with asyncio.timeout(10):
+        # One of a file's connections is its writer.
+        await asyncio.gather(*(hold(number > 0) for number in range(everybody.parties)))
+    assert len(set(sessions)) == len(sessions)
+    await quiet(database)
+    await asyncio.to_thread(check, where)

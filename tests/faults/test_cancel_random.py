@@ -9,7 +9,7 @@ def test_cancelled_at_random(where: Where, seed: int) -> None:
     found = run_program("cancel_random", where, seed=seed, tasks=scaled(2000)).report
     assert found["failures"] == []
     # The test means something: many of each were there.
-    assert found["seen"]["done"] > 200, found["seen"]
+    assert found["seen"]["done"] > 50, found["seen"]
     assert found["seen"]["cancelled"] > 200, found["seen"]
     stored = dict(outside(where, "SELECT nonce, count(*) FROM faults_entry GROUP BY nonce")[0])
     for nonce, (rows, told) in found["told"].items():

@@ -1,7 +1,7 @@
-"""A cancelled or lost COMMIT on PostgreSQL.
+"""A cancelled COMMIT on PostgreSQL.
 
 A deferred trigger runs inside COMMIT; here it waits for an advisory lock, so that somebody else decides how long a
-COMMIT takes. A proxy that swallows the answer decides whether we hear of it.
+COMMIT takes.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 
-from oxyde import AsyncDatabase, atomic, execute_raw
-from oxyde.exceptions import CommitUnknownError, LockTimeoutError, QueryTimeoutError
-from tests.servers.proxy import Proxy
+from oxyde import execute_raw
+from oxyde.exceptions import LockTimeoutError
 
 from .commits import cancelled_in_commit, write
 from .harness import HeldSession, Where, check, on, outside
-from .programs.common import Entry, database_at, quiet
+from .programs.common import quiet
 
 pytestmark = on("postgres")
 
@@ -138,62 +137,3 @@ async def test_closing_does_not_stop_a_commit(opened: Any, where: Where) -> None
         await closing
     assert calls == ["closing"]
     assert stored(where) == 1
-
-
-@pytest.fixture
-async def through_proxy(opened: Any, where: Where) -> Any:
-    """The tables are made directly; the database of the test goes through a proxy."""
-    await (await opened()).disconnect()
-    with Proxy(where.url) as proxy:
-        # The proxy looks for words in what passes.
-        database = database_at(proxy.url, commit_timeout=1.0, ssl_mode="disable")
-        await database.connect()
-        yield proxy, database
-        await database.disconnect()
-
-
-async def test_an_answer_that_is_lost(through_proxy: tuple[Proxy, AsyncDatabase], where: Where) -> None:
-    """The server has committed and the connection breaks before it can say so: nobody can know, and we say that."""
-    proxy, database = through_proxy
-    calls: list[str] = []
-    await write("before", calls, asyncio.Event())
-    proxy.drop_reply(b"COMMIT")
-    with pytest.raises(CommitUnknownError) as caught:
-        await write("lost", calls, asyncio.Event())
-    assert (caught.value.outcome, caught.value.retryable) == ("unknown", False)
-    proxy.reset()
-    assert calls == ["before"]
-    assert stored(where) == 2
-    await write("after", calls, asyncio.Event())
-    await quiet(database)
-    assert stored(where) == 3
-
-
-async def test_a_lost_answer_is_not_retried(through_proxy: tuple[Proxy, AsyncDatabase], where: Where) -> None:
-    proxy, _ = through_proxy
-    proxy.drop_reply(b"COMMIT")
-    runs = 0
-
-    @atomic(retries=5)
-    async def work() -> None:
-        nonlocal runs
-        runs += 1
-        await Entry.objects.create(nonce="once")
-
-    with pytest.raises(CommitUnknownError):
-        await work()
-    assert runs == 1
-    assert stored(where) == 1
-
-
-async def test_an_answer_that_never_comes(through_proxy: tuple[Proxy, AsyncDatabase], where: Where) -> None:
-    """The connection stays open and silent: the wait for COMMIT ends by itself."""
-    proxy, database = through_proxy
-    proxy.drop_reply(b"COMMIT", then="hang")
-    started = time.monotonic()
-    with pytest.raises((CommitUnknownError, QueryTimeoutError)) as caught:
-        await asyncio.wait_for(write("silent", [], asyncio.Event()), 10)
-    assert caught.value.outcome == "unknown"
-    assert time.monotonic() - started < 5
-    proxy.reset()
-    await quiet(database, 3)

@@ -71,6 +71,11 @@ def end_sessions(name: str) -> None:
     )
 
 
+def end_session(name: str, process: str | None) -> None:
+    """End one of them."""
+    observer(name).query(f"SELECT pg_terminate_backend({process})")
+
+
 def empty(name: str, seconds: float = 5.0) -> None:
     """Check that nobody is connected any more (within ``seconds``) and remove what the test left in the database."""
     deadline = time.monotonic() + seconds

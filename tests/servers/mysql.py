@@ -187,6 +187,8 @@ class MySQLServer:
         """SIGSTOP: sockets stay open, nothing answers."""
         if self._process is not None:
             self._process.send_signal(signal.SIGSTOP)
+            if hasattr(os, "waitid"):  # on a busy machine a thread of it may answer for a moment
+                os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         if self._process is not None:

@@ -69,6 +69,8 @@ pub struct Transaction {
     savepoints: Vec<String>,
     /// Class and message of the error that broke it.
     cause: Option<String>,
+    /// Whether that error may not come again when everything is run again.
+    retryable: bool,
     /// Raw SQL ended it and opened another one.
     chained: bool,
     /// What ended it may have committed what was done before.
@@ -81,6 +83,7 @@ impl Default for Transaction {
             phase: Phase::Idle,
             savepoints: Vec::new(),
             cause: None,
+            retryable: false,
             chained: false,
             in_doubt: false,
         }
@@ -158,6 +161,7 @@ impl Transaction {
         if let Err(error) = result {
             self.cause = Some(format!("{}: {}", error.kind.class(), error.message));
             self.in_doubt |= alive && error.outcome == Effect::Unknown;
+            self.retryable = error.retryable;
         }
         if !alive {
             self.phase = if matches!(verb, Verb::Commit | Verb::Rollback) {
@@ -272,7 +276,10 @@ impl Transaction {
             Some(cause) => format!("{what}, after {cause}"),
             None => what.to_owned(),
         };
-        ExecError::new(kind, message).with_hint("leave the atomic() block and run it again")
+        let mut error =
+            ExecError::new(kind, message).with_hint("leave the atomic() block and run it again");
+        error.retryable = self.retryable;
+        error
     }
 }
 

@@ -649,9 +649,15 @@ fn a_deadlock_ends_the_transaction_and_a_lock_wait_only_the_statement() {
     };
     assert_eq!((error.kind, error.retryable), (ErrorKind::Deadlock, true));
     let refused = in_lease(&loser, "SELECT 1").0.unwrap_err();
-    assert_eq!(refused.kind, ErrorKind::TransactionBroken);
+    assert_eq!(
+        (refused.kind, refused.retryable),
+        (ErrorKind::TransactionBroken, true)
+    );
     let refused = commit(&loser).unwrap_err();
-    assert_eq!(refused.kind, ErrorKind::TransactionRolledBack);
+    assert_eq!(
+        (refused.kind, refused.retryable),
+        (ErrorKind::TransactionRolledBack, true)
+    );
     commit(&winner).unwrap();
     close(&db);
 }

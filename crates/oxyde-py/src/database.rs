@@ -102,7 +102,11 @@ impl Database {
         self.waits.acquire.map(|wait| Instant::now() + wait)
     }
 
-    fn statement_deadline(&self, timeout: Option<Duration>) -> Option<Instant> {
+    pub fn statement_limit(&self) -> Option<Duration> {
+        self.waits.statement
+    }
+
+    pub fn statement_deadline(&self, timeout: Option<Duration>) -> Option<Instant> {
         timeout
             .or(self.waits.statement)
             .map(|wait| Instant::now() + wait)

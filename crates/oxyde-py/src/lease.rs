@@ -29,6 +29,18 @@ impl Lease {
             .get()
             .submit(py, Finish::Status, None, None, start)
     }
+
+    /// The caller has the deadline of any other statement. The engine has none: a savepoint that is stopped half-way
+    /// would break a transaction that can go on without it.
+    fn limited(&self, py: Python<'_>, start: impl FnOnce(Sink)) -> PyResult<Py<PyAny>> {
+        let database = self.database.get();
+        let limit = database.statement_deadline(None).map(|deadline| Limit {
+            deadline,
+            harmless: true,
+        });
+        let start = |_: LoopId, sink| start(sink);
+        database.submit(py, Finish::Status, None, limit, start)
+    }
 }
 
 #[pymethods]
@@ -41,12 +53,15 @@ impl Lease {
             .transpose()?
             .map(|wait| Instant::now() + wait);
         let database = self.database.get();
+        // BEGIN is a statement like others, too; the wait for a connection comes before its time.
+        let acquired = database.acquire_deadline();
+        let statement = acquired
+            .zip(database.statement_limit())
+            .map(|(at, limit)| at + limit);
+        let deadline = deadline.into_iter().chain(statement).min();
         hubs::hub(py)?.get().adopt(&self.inner);
         let flag = Arc::new(CancelFlag::new());
-        let acquire = [database.acquire_deadline(), deadline]
-            .into_iter()
-            .flatten()
-            .min();
+        let acquire = [acquired, deadline].into_iter().flatten().min();
         let stop = Some(Arc::clone(&flag));
         let limit = deadline.map(|deadline| Limit {
             deadline,
@@ -66,15 +81,15 @@ impl Lease {
     }
 
     fn savepoint(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
-        self.submit(py, |sink| self.inner.savepoint(name, sink))
+        self.limited(py, |sink| self.inner.savepoint(name, sink))
     }
 
     fn release(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
-        self.submit(py, |sink| self.inner.release(name, sink))
+        self.limited(py, |sink| self.inner.release(name, sink))
     }
 
     fn rollback_to(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
-        self.submit(py, |sink| self.inner.rollback_to(name, sink))
+        self.limited(py, |sink| self.inner.rollback_to(name, sink))
     }
 
     /// "idle", "open", "failed", "closed" or "unknown".

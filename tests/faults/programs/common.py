@@ -47,13 +47,18 @@ def long(rows: int) -> str:
     numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})"
     counting = f"{numbers} SELECT max(i) AS total FROM n"
     if get_connection().backend in MYSQL:  # which would write every number down
-        counting = f"SELECT {rows} + BENCHMARK({rows} DIV 6, MD5('x')) AS total"
+        counting = f"SELECT {rows} + BENCHMARK({rows}, SHA2('x', 256)) AS total"
     return f"SELECT total FROM ({counting}) AS counted"
 
 
 def long_write(rows: int) -> str:
     """Stores the same as an entry's part."""
     return "INSERT INTO faults_entry (nonce, part) " + long(rows).replace("SELECT total", "SELECT 'long', total", 1)
+
+
+def sleep(seconds: object = "?") -> str:
+    """The call of a function that takes so long, on a server."""
+    return f"{'SLEEP' if get_connection().backend in MYSQL else 'pg_sleep'}({seconds})"
 
 
 def database_at(url: str, *, name: str = "default", **settings: Any) -> AsyncDatabase:

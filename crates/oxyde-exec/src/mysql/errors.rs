@@ -14,6 +14,10 @@ pub(super) const UNPREPARABLE: u16 = 1295;
 pub(super) const UNKNOWN_STATEMENT: u16 = 1243;
 /// The server has not read a command to its end, because that is longer than max_allowed_packet.
 pub(super) const TOO_LONG: u16 = 1153;
+/// Two texts whose collations have nothing in common.
+const ILLEGAL_MIX: u16 = 1267;
+/// A value cannot be written in the character set of what it is compared with.
+const INCONVERTIBLE: u16 = 3988;
 /// KILL QUERY.
 pub(super) const INTERRUPTED: u16 = 1317;
 
@@ -60,6 +64,11 @@ impl Report {
         if error.message.is_empty() {
             error.message = format!("the server reported error {}", self.number);
         }
+        if self.number == ILLEGAL_MIX && lacks_letters(&error.message) {
+            error.kind = ErrorKind::Data;
+            error.hint = hint(INCONVERTIBLE).map(str::to_owned);
+            return error;
+        }
         error.hint = hint(self.number).map(str::to_owned);
         error
     }
@@ -71,8 +80,16 @@ fn hint(number: u16) -> Option<&'static str> {
         1461 => Some(
             "raise max_prepared_stmt_count on the server, or keep fewer statements prepared per connection",
         ),
+        3854 | INCONVERTIBLE => Some(
+            "the character set of the column has not got every letter of the value: convert it to utf8mb4",
+        ),
         _ => None,
     }
+}
+
+/// MariaDB says of a value that it is of no collation that goes with the column's; to its own kind it would give way.
+fn lacks_letters(message: &str) -> bool {
+    message.contains(",IMPLICIT)") && message.contains(",COERCIBLE)")
 }
 
 /// What a message names.
@@ -372,6 +389,23 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[test]
+    fn a_value_that_a_column_has_no_letters_for_is_wrong_data() {
+        let mix = |right: &str| {
+            format!(
+                "Illegal mix of collations (latin1_swedish_ci,IMPLICIT) and (utf8mb4_bin,{right}) for operation '='"
+            )
+        };
+        let value = error(1267, &mix("COERCIBLE"));
+        assert_eq!(value.kind, ErrorKind::Data);
+        assert!(value.hint.as_deref().unwrap().contains("utf8mb4"));
+        let column = error(1267, &mix("IMPLICIT"));
+        assert_eq!(
+            (column.kind, column.hint.clone()),
+            (ErrorKind::Programming, None)
+        );
     }
 
     #[test]

@@ -251,7 +251,7 @@ class AtomicTransactionContext:
                 await commit(transaction, callbacks)
                 return
         drop_callbacks(callbacks)
-        await roll_back(transaction)
+        await roll_back(transaction, exc)
         if error is not None:
             raise error
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import (
     CommitUnknownError,
+    ConnectionLostError,
     DatabaseError,
     OxydeError,
     TransactionBrokenError,
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 __all__ = ["commit", "drop_callbacks", "roll_back", "rolled_back"]
 
 logger = logging.getLogger("oxyde.db")
+
+# Seconds; a server that answers at all has rolled back by then, or is at work and does not need us.
+SOON = 0.2
+_OUT_OF_TIME = (asyncio.CancelledError, TimeoutError, ConnectionLostError)
 
 # asyncio holds tasks weakly; these must live until they are done.
 _background: set[asyncio.Task[None]] = set()
@@ -180,18 +185,34 @@ def _finish_later(answer: asyncio.Future[Any], transaction: Transaction, callbac
     answer.add_done_callback(finish)
 
 
-async def roll_back(transaction: Transaction) -> None:
-    """Roll back and wait for it; whatever happens meanwhile, the engine ends the transaction."""
-    lease = transaction.lease
-    try:
-        await lease.rollback()
-    except Exception as error:
+async def roll_back(transaction: Transaction, reason: BaseException | None) -> None:
+    """Roll back and wait for it; whatever happens meanwhile, the engine ends the transaction.
+
+    ``reason`` is what ended the block. Whoever is out of time is not kept waiting by a server that may be silent: the
+    engine goes on without us after ``SOON``, and after ``commit_timeout`` in all other cases.
+    """
+    lease, loop = transaction.lease, transaction.loop
+    answer = future_of(lease.rollback(), loop)
+    answer.add_done_callback(_retrieved)
+    patience = SOON if isinstance(reason, _OUT_OF_TIME) else transaction.database.commit_timeout
+    if not answer.done():
+        try:
+            await _done(answer, loop, None if patience is None else loop.time() + patience)
+        except BaseException:
+            lease.abandon()
+            raise
+    error = None if not answer.done() or answer.cancelled() else answer.exception()
+    if error is not None:
         # The reason for the rollback is what the program has to see; a lost connection has rolled back by itself.
         logger.debug("ROLLBACK on %r failed: %s", transaction.database.name, describe(error))
+    if error is not None or not answer.done() or answer.cancelled():
         lease.abandon()
-    except BaseException:
-        lease.abandon()
-        raise
+
+
+def _retrieved(answer: asyncio.Future[Any]) -> None:
+    """Nobody may be left to take the exception."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def drop_callbacks(callbacks: Iterable[Callback]) -> None:

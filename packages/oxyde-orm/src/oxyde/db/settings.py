@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, Literal
@@ -66,10 +67,10 @@ class Option:
         """Read the text of a URL option into the Python value that :class:`PoolSettings` takes."""
         match self.kind:
             case "seconds" | "milliseconds":
-                try:
+                with suppress(ValueError):
                     return float(text)
-                except ValueError:
-                    raise ValueError(f"{name} must be a number of {self.kind}") from None
+                # Not raised in place of Python's error, which shows the text and would stay beside it.
+                raise ValueError(f"{name} must be a number of {self.kind}")
             case "count":
                 # int() would also take "1_000" and surrounding blanks, which no other tool reads in a URL.
                 if not text.removeprefix("-").isdecimal():

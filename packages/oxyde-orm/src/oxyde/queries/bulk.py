@@ -32,6 +32,7 @@ from oxyde_core import ir
 if TYPE_CHECKING:
     from oxyde.db import AsyncDatabase, AsyncTransaction
     from oxyde.db.resolve import Target
+    from oxyde.models.columns import Column
     from oxyde_core import Database, Lease, Loader
 
 
@@ -288,7 +289,8 @@ def _in_order(parts: list[tuple[_Batch, list[Any]]], answers: list[Any], conflic
 async def _run(database: Database, lease: Lease | None, batch: _Batch, rows: list[Any]) -> Any:
     plan = batch.plan
     if not batch.comes_back(database):
-        return await as_one(database, lease, lambda one: _written_and_read(database, one, batch, rows))
+        alone = lease is None
+        return await as_one(database, lease, lambda one: _written_and_read(database, one, batch, rows, alone))
     if not plan.names:
         # Rows of nothing but defaults have no parameters that could be sent in bulk.
         single = ir.insert(plan.scope.info.id, (), ir.values(), None, batch.returned)
@@ -300,32 +302,92 @@ async def _run(database: Database, lease: Lease | None, batch: _Batch, rows: lis
     return await finish(run_bulk(database, plan, batch.shape, rows, batch.loader, lease))
 
 
-async def _written_and_read(database: Database, lease: Lease, batch: _Batch, rows: list[Any]) -> list[Any]:
-    """RETURNING, where the database lacks it: one by one, since an upsert does not tell which row it was."""
+async def _written_and_read(database: Database, lease: Lease, batch: _Batch, rows: list[Any], alone: bool) -> list[Any]:
+    """RETURNING, where the database lacks it: the rows are written together, and then read by a key.
+
+    `alone`: the transaction has been opened for these rows, so that nothing was read in it before.
+    """
     plan, scope, conflict = batch.plan, batch.plan.scope, batch.conflict
-    kind, model, fields, _, node, _ = batch.shape
-    source = ir.values(*(ir.param(column.type) for column in plan.columns))
     numbered = next((column.name for column in scope.info.pk if column.auto and column.name not in plan.names), None)
-    by_fields = conflict.fields if conflict.action == "update" else ()
-    if conflict.action == "ignore" or (not by_fields and numbered is None and not set(scope.key) <= set(plan.names)):
+    if conflict.action == "ignore":
         raise readback.unknown_key(scope, database)
-    found: list[Any] = []
-    for instance in rows:
-        values = instance.__dict__
-        if by_fields or numbered is None:
-            await execute(database, lease, (kind, model, fields, source, node, ()), plan.params(values))
-            columns = [scope.info.by_name[name] for name in by_fields] or scope.info.pk
-        else:
-            telling = (kind, model, fields, source, node, (numbered,))
-            (key,) = await execute(database, lease, telling, plan.params(values), read_back(scope, (numbered,)))
-            values = {**values, **key}
-            columns = scope.info.pk
-        where = [ir.compare("eq", ir.column(column.name), ir.param(column.type)) for column in columns]
-        which = where[0] if len(where) == 1 else ir.and_(*where)
-        params = tuple(to_database(column, values[column.name]) for column in columns)
-        shape = ir.select(scope.info.id, batch.returned, which)
-        found += await execute(database, lease, shape, params, batch.loader)
-    return found
+    if conflict.action == "update":
+        columns = [scope.info.by_name[name] for name in conflict.fields]
+        return await _upserted(database, lease, batch, rows, columns, numbered, alone)
+    if numbered is None and not set(scope.key) <= set(plan.names):
+        raise readback.unknown_key(scope, database)
+    keys = await _inserted(database, lease, batch, rows, numbered)
+    return await readback.many(scope, scope.info.pk, keys, batch.returned, batch.loader, database, lease, alone=True)
+
+
+async def _upserted(
+    database: Database,
+    lease: Lease,
+    batch: _Batch,
+    rows: list[Any],
+    columns: list[Column],
+    numbered: str | None,
+    alone: bool,
+) -> list[Any]:
+    """Rows that are recognised by the values of these columns, which are the only key that can be taken."""
+    scope = batch.plan.scope
+    values = [tuple(to_database(column, row.__dict__[column.name]) for column in columns) for row in rows]
+    # A key with a NULL in it is never taken, and no row can be found by it: such rows are new.
+    new = [position for position, key in enumerate(values) if None in key]
+    known = [position for position, key in enumerate(values) if None not in key]
+    found: dict[int, Any] = {}
+    if known:
+        await _write(database, lease, batch, batch.conflict.node(scope, batch.plan.names), [rows[at] for at in known])
+        keys = [values[at] for at in known]
+        read = await readback.many(scope, columns, keys, batch.returned, batch.loader, database, lease, alone=alone)
+        found.update(zip(known, read, strict=True))
+    if new:
+        if numbered is None:
+            raise readback.unknown_key(scope, database)
+        keys = await _inserted(database, lease, batch, [rows[at] for at in new], numbered)
+        pk = scope.info.pk
+        read = await readback.many(scope, pk, keys, batch.returned, batch.loader, database, lease, alone=True)
+        found.update(zip(new, read, strict=True))
+    return [found[position] for position in range(len(rows))]
+
+
+async def _inserted(
+    database: Database, lease: Lease, batch: _Batch, rows: list[Any], numbered: str | None
+) -> list[tuple[object, ...]]:
+    """INSERT rows that are all new; the primary key of each, with the part that the database has numbered."""
+    scope = batch.plan.scope
+    told = await _write(database, lease, batch, None, rows, numbered)
+    keys = []
+    for at, row in enumerate(rows):
+        values = row.__dict__ if numbered is None else {**row.__dict__, **told[at]}
+        keys.append(tuple(to_database(column, values[column.name]) for column in scope.info.pk))
+    return keys
+
+
+async def _write(
+    database: Database,
+    lease: Lease,
+    batch: _Batch,
+    conflict: ir.Node | None,
+    rows: list[Any],
+    numbered: str | None = None,
+) -> Any:
+    """INSERT rows in few statements, without reading them; the numbers that they got, if asked for."""
+    plan, scope = batch.plan, batch.plan.scope
+    telling = (numbered,) if numbered is not None else ()
+    loader = read_back(scope, telling)
+    if not plan.names:
+        # Rows of nothing but defaults have no parameters that could be sent in bulk.
+        single = ir.insert(scope.info.id, (), ir.values(), None, telling)
+        answers = [await execute(database, lease, single, (), loader) for _ in rows]
+        return [answer[0] for answer in answers] if telling else len(answers)
+    shape = ir.insert(scope.info.id, plan.names, ir.BULK, conflict, telling)
+    parts = prepare_parts(database, plan, shape, rows, loader, None)
+    if parts is None:
+        return await finish(run_bulk(database, plan, shape, rows, loader, lease))
+    for index in range(len(parts)):
+        await finish(database.run_part(parts, index, lease))
+    return parts.result()
 
 
 async def _all(database: Database, lease: Lease, parts: list[tuple[_Batch, list[Any]]]) -> list[Any]:

@@ -6,7 +6,7 @@ ends.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -17,11 +17,15 @@ from oxyde.queries.scope import Result, Scope
 from oxyde_core import ir
 
 if TYPE_CHECKING:
+    from oxyde.models.columns import Column
     from oxyde_core import Database, Lease, Loader
 
 T = TypeVar("T")
 
 _savepoints: Final = count(1)
+
+_TOGETHER: Final = 64
+"""Rows with keys of several columns that are read by one statement."""
 
 
 async def as_one(database: Database, lease: Lease | None, work: Callable[[Lease], Awaitable[T]]) -> T:
@@ -108,9 +112,85 @@ async def one(
     """Some columns of the row with this key."""
     rows = await execute(database, lease, ir.select(scope.info.id, fields, scope.key_where), key, loader)
     if not rows:
-        raise ManagerError(f"the {scope.name} that was just written is not there: a trigger changed its key")
+        raise vanished(scope)
     row: dict[str, Any] = rows[0]
     return row
+
+
+def vanished(scope: Scope) -> ManagerError:
+    """The error for a row that cannot be read although it was just written."""
+    return ManagerError(f"the {scope.name} that was just written is not there: a trigger changed its key")
+
+
+async def many(
+    scope: Scope,
+    columns: Sequence[Column],
+    keys: list[tuple[object, ...]],
+    fields: tuple[str, ...],
+    loader: Loader | None,
+    database: Database,
+    lease: Lease,
+    *,
+    alone: bool,
+) -> list[Any]:
+    """Some fields of rows that were just written, in the order of their keys: values of unique columns, as stored.
+
+    `alone`: what a plain SELECT sees are the rows as they are now. In a transaction that has read before it may be
+    what they were then, if the write has changed nothing in them; then each is asked for under its lock.
+    """
+    found: dict[Hashable, Any] = {}
+    if alone and len(keys) > 1:
+        wanted = {*fields, *(column.name for column in columns)}
+        names = tuple(column.name for column in scope.info.columns if column.name in wanted)
+        # Dicts of fields have to bring the key as well; whole instances have it.
+        whole = loader is scope.whole.loader
+        reader = loader if whole else read_back(scope, names)
+        for which, params in _by_keys(columns, keys):
+            for row in await execute(database, lease, ir.select(scope.info.id, names, which), params, reader):
+                values = row.__dict__ if whole else row
+                known = _same([to_database(column, values[column.name]) for column in columns])
+                if known is not None:
+                    found[known] = row if whole else {name: values[name] for name in fields}
+    where = [ir.compare("eq", ir.column(column.name), ir.param(column.type)) for column in columns]
+    which = where[0] if len(where) == 1 else ir.and_(*where)
+    one = ir.select(scope.info.id, fields, which, lock="" if alone else "update")
+    rows: list[Any] = []
+    for key in keys:
+        # What the database takes for equal may look different, and a key may have been given twice: those are asked
+        # for one by one.
+        row = found.pop(_same(key), None) if found else None
+        if row is None:
+            answer = await execute(database, lease, one, key, loader)
+            if not answer:
+                raise vanished(scope)
+            (row,) = answer
+        rows.append(row)
+    return rows
+
+
+def _same(key: Sequence[object]) -> Hashable | None:
+    """Equal only for what is equal to a database, too; None for a key that cannot be told."""
+    parts = tuple([(type(part), part) for part in key])
+    try:
+        hash(parts)
+    except TypeError:
+        return None
+    return parts
+
+
+def _by_keys(columns: Sequence[Column], keys: list[tuple[object, ...]]) -> Iterator[tuple[ir.Node, tuple[object, ...]]]:
+    """Conditions under which just these rows are found, with their parameters; few different ones."""
+    if len(columns) == 1:
+        (column,) = columns
+        yield ir.in_(ir.column(column.name), column.type), ([key for (key,) in keys],)
+        return
+    equal = ir.and_(*(ir.compare("eq", ir.column(column.name), ir.param(column.type)) for column in columns))
+    for start in range(0, len(keys), _TOGETHER):
+        some = keys[start : start + _TOGETHER]
+        # As many as a power of two: a number of its own would be a statement of its own.
+        size = max(2, 1 << (len(some) - 1).bit_length())
+        some += [some[-1]] * (size - len(some))
+        yield ir.or_(*[equal] * size), tuple(part for key in some for part in key)
 
 
 async def update_one(

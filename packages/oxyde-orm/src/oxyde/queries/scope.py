@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 CONTROLS: Final = frozenset({"using", "client", "defaults", "returning", "instance", "nulls"})
 """Keywords of builders and terminals; where the model has a field of that name the keyword means the field."""
 
+_LOOKUPS: Final = 1024
+
 
 class _Unset:
     """The default of a control argument: None is a value that a field of the same name may be asked for."""
@@ -142,7 +144,11 @@ class Scope:
         """
         found = self._lookups.get(key)
         if found is None:
-            found = self._lookups[key] = self._resolve(key)
+            found = self._resolve(key)
+            if len(self._lookups) >= _LOOKUPS:
+                # A list has as many items as a request cares to name; forget them rather than grow without end.
+                self._lookups.clear()
+            self._lookups[key] = found
         return found
 
     def lookup_on(self, operand: Operand, name: str) -> AnyLookup:
@@ -177,7 +183,8 @@ class Scope:
         node = ir.column(column.name)
         if part == "length":
             return Operand(ir.func("length", node), (), "big_integer", f"{field}__length")
-        if part.isdecimal():
+        # The numbers that are an index; int() would also take other scripts' digits, and refuse thousands of them.
+        if part.isascii() and part.isdecimal() and len(part) < 10:
             item = cast(TypeTag, column.type[1])
             return Operand(ir.item(node, ir.param("big_integer")), (int(part),), item, f"{field}__{part}")
         return None

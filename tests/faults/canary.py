@@ -1,0 +1,79 @@
+"""A password to look for, and everything in which it could show."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from oxyde import AsyncDatabase, PoolSettings, execute_raw
+from oxyde.db.url import parse_url
+
+# In pieces, since a traceback shows lines of this file; letters, since percent-encoding leaves them as they are.
+CANARY = "q7" + "can" + "ary" + "7q"
+PASSWORDS = [
+    form.replace("*", CANARY)
+    for form in (
+        *("*", "*@*", "*/*", "*?*=*", "*#*", "*:*", "* *", "*%*", "*&*=*", "'*'", "ä*€", "*\\*", "*,*", "*;*"),
+        *("[*]", "*\n", "%25*", "*=*", "@*", "/*", ":*", "?*", "*\x7f", "$(*)", "🦀*", "*" + "x" * 3_000),
+    )
+]
+
+
+def told(error: BaseException) -> Iterator[str]:
+    """Everything that a program, a log or a person may see of an error."""
+    yield from (str(error), repr(error), repr(error.args), "".join(traceback.format_exception(error)))
+    seen, rest = set(), [error]
+    while rest:
+        one = rest.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield from (repr(vars(one)), repr(getattr(one, "__notes__", "")))
+        rest += [other for other in (one.__cause__, one.__context__) if other is not None]
+    if type(error).__module__.startswith("oxyde"):
+        again = pickle.loads(pickle.dumps(error))
+        yield from (repr(again), str(again), repr(vars(copy.copy(error))))
+
+
+def shown(database: AsyncDatabase) -> Iterator[str]:
+    """The same of a database."""
+    yield from (repr(database), str(database), database.url, database.name, f"{database}")
+    yield from (repr(database.settings), repr(copy.deepcopy(database.settings)))
+    yield repr(pickle.loads(pickle.dumps(database.settings)))
+    yield repr(dataclasses.asdict(database.settings))
+    parsed = parse_url(database.url)
+    yield from (repr(parsed), str(parsed), repr(copy.copy(database._parsed)), str(database._parsed))
+    if database.connected:
+        yield repr(database.stats())
+
+
+def check_silent(texts: Iterator[str], what: object) -> None:
+    for text in texts:
+        assert CANARY not in text.lower(), (str(what).replace(CANARY, "…"), text)
+
+
+async def attempt(url: str, seen: Counter[str], **arguments: Any) -> None:
+    """Connect; whatever fails on the way says nothing."""
+    database = None
+    settings = PoolSettings(connect_timeout=0.5, acquire_timeout=0.5)
+    try:
+        database = AsyncDatabase(url, settings=settings, auto_register=False, **arguments)
+        check_silent(shown(database), url)
+        await database.connect()
+        await execute_raw("SELECT 1", client=database)
+    except AssertionError:
+        raise
+    except Exception as error:
+        seen[type(error).__name__] += 1
+        check_silent(told(error), url)
+    else:
+        seen["connected"] += 1
+    finally:
+        if database is not None:
+            check_silent(shown(database), url)
+            await database.disconnect()
