@@ -11,13 +11,15 @@ import oxyde
 
 EXPORTS = {
     "oxyde": """
-        AsyncDatabase AsyncTransaction Check F Field Index Model Q Query QueryManager
-        PoolSettings Range Unique atomic col create_tables db disconnect_all drop_tables execute_raw
+        AsyncConnection AsyncDatabase AsyncTransaction Check F Field Index Model Q Query QueryManager
+        Notification
+        PoolSettings Range Unique advisory_lock atomic col create_tables db disconnect_all drop_tables execute_raw
         get_active_transaction get_connection not_ outside_transaction register_connection
         unregister_connection __version__
     """,
     "oxyde.db": """
-        AsyncDatabase AsyncTransaction PoolSettings TransactionTimeoutError atomic close connect create_tables
+        AsyncConnection AsyncDatabase AsyncTransaction Notification PoolSettings TransactionTimeoutError
+        advisory_lock atomic close connect create_tables
         disconnect_all drop_tables get_active_transaction get_connection init lifespan register_connection
         transaction unregister_connection
     """,

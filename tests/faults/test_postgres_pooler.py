@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from oxyde import atomic, execute_raw
+from oxyde import (
+    AsyncDatabase,
+    LockTimeoutError,
+    NotSupportedError,
+    advisory_lock,
+    atomic,
+    execute_raw,
+)
 from oxyde.exceptions import QueryTimeoutError
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.unavailable import named_in_the_summary
@@ -50,6 +57,54 @@ async def test_found_out_by_itself(where: Where, bouncer: PgBouncer) -> None:
             for _ in range(3):
                 rows = await asyncio.gather(*(Account.objects.get(id=n % 3 + 1) for n in range(30)))
                 assert [row.owner for row in rows] == [f"owner-{n % 3 + 1}" for n in range(30)]
+
+
+async def test_locks_are_a_transaction_s(where: Where, bouncer: PgBouncer) -> None:
+    """A session behind a pooler is somebody else's after the next statement: what belongs to one is kept or refused."""
+    await (await prepared(where.url, accounts=3)).disconnect()
+    through = database_at(bouncer.url, name="through", max_connections=4)
+    straight = database_at(where.url, name="straight")
+
+    async def held(using: AsyncDatabase) -> bool:
+        try:
+            async with advisory_lock("shared work", wait=0, using=using):
+                return False
+        except LockTimeoutError:
+            return True
+
+    async with asyncio.timeout(30), through, straight:
+        for wait in (None, 0, 5):
+            async with advisory_lock("shared work", using=through, wait=wait):
+                assert await held(straight)
+                assert await held(through)
+                # Whatever else goes through the pooler meanwhile.
+                await asyncio.gather(*(execute_raw("SELECT 1 AS one", client=through) for _ in range(3)))
+                assert await held(straight)
+            assert not await held(straight)
+        async with atomic(using=through), advisory_lock("shared work", using=through):
+            assert await held(straight)
+        assert not await held(straight)
+        with pytest.raises(LookupError):
+            async with advisory_lock("shared work", using=through):
+                raise LookupError
+        assert not await held(straight)
+        async with through.connection() as conn:
+            for sql in (
+                "SET work_mem = '77MB'",
+                "CREATE TEMP TABLE t (a int)",
+                "LISTEN x",
+                "SELECT pg_advisory_lock(1)",
+            ):
+                with pytest.raises(NotSupportedError, match="pooler"):
+                    await conn.execute(sql)
+            with pytest.raises(NotSupportedError, match="pooler"):
+                async with conn.listen("orders"):
+                    pass
+            assert await conn.fetch("SELECT count(*) AS n FROM faults_account") == [{"n": 3}]
+            async with atomic(connection=conn):
+                await conn.execute("SET LOCAL work_mem = '77MB'")
+                assert await conn.fetch("SHOW work_mem") == [{"work_mem": "77MB"}]
+            assert await conn.copy_in("COPY faults_entry (nonce, part) FROM STDIN", b"copied\t1\n") == 1
 
 
 async def test_limits_are_the_statement_s_and_do_not_stay(where: Where, bouncer: PgBouncer) -> None:

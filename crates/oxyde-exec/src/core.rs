@@ -15,6 +15,7 @@ use crate::engine::{
 };
 use crate::error::{ErrorKind, ExecError};
 use crate::lease::LeaseCore;
+use crate::pin::PinCore;
 use crate::pool::{Action, Pool, PoolConfig, Refusal, Ticket};
 use crate::waiter::{Left, Waiter, answer};
 
@@ -31,6 +32,7 @@ struct State {
     pools: Vec<Pool>,
     waiters: HashMap<Ticket, Waiter>,
     leases: HashMap<u64, Weak<LeaseCore>>,
+    pins: HashMap<u64, Weak<PinCore>>,
     next_number: u64,
     actions: VecDeque<Action>,
     pumping: bool,
@@ -72,6 +74,7 @@ impl Core {
                 pools,
                 waiters: HashMap::new(),
                 leases: HashMap::new(),
+                pins: HashMap::new(),
                 // Flags of the parent's jobs may still be set in a forked child: no ticket here is one of theirs.
                 next_number: (generation << 48) | 1,
                 actions: VecDeque::new(),
@@ -193,6 +196,10 @@ impl Core {
                 }
             });
         }
+        let pins = self.lock().open_pins();
+        for pin in pins {
+            pin.cancel(flag);
+        }
     }
 
     /// Gives a connection back in whatever state a job left it: no transaction, taint or dead connection gets past.
@@ -265,8 +272,19 @@ impl Core {
         self.lock().leases.remove(&number);
     }
 
+    pub(crate) fn enlist_pin(&self, pin: &Arc<PinCore>) -> u64 {
+        let mut state = self.lock();
+        let number = state.number();
+        state.pins.insert(number, Arc::downgrade(pin));
+        number
+    }
+
+    pub(crate) fn delist_pin(&self, number: u64) {
+        self.lock().pins.remove(&number);
+    }
+
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let (pools, leases) = {
+        let (pools, leases, pins) = {
             let state = self.lock();
             let pools = state.pools.iter().filter_map(Pool::next_deadline).min();
             let closing = state
@@ -274,20 +292,31 @@ impl Core {
                 .as_ref()
                 .filter(|closing| closing.progress == Progress::Draining)
                 .and_then(|closing| closing.deadline);
-            (pools.into_iter().chain(closing).min(), state.open_leases())
+            (
+                pools.into_iter().chain(closing).min(),
+                state.open_leases(),
+                state.open_pins(),
+            )
         };
         leases
             .iter()
             .filter_map(|lease| lease.deadline())
+            .chain(pins.iter().filter_map(|pin| pin.next_deadline()))
             .chain(pools)
             .chain(self.engine.next_deadline())
             .min()
     }
 
     pub(crate) fn expire(self: &Arc<Self>, now: Instant) {
-        let leases = self.lock().open_leases();
+        let (leases, pins) = {
+            let state = self.lock();
+            (state.open_leases(), state.open_pins())
+        };
         for lease in leases {
             lease.expire(now);
+        }
+        for pin in pins {
+            pin.expire(now);
         }
         self.engine.expire(now);
         let mut force = false;
@@ -382,7 +411,10 @@ impl Core {
     }
 
     fn force(self: &Arc<Self>) {
-        let leases = self.lock().open_leases();
+        let (leases, pins) = {
+            let state = self.lock();
+            (state.open_leases(), state.open_pins())
+        };
         for lease in leases {
             lease.kill(ExecError::new(
                 ErrorKind::TransactionClosed,
@@ -391,6 +423,10 @@ impl Core {
                     self.name
                 ),
             ));
+        }
+        for pin in pins {
+            let closed = format!("database {:?} was closed", self.name);
+            pin.end(ExecError::new(ErrorKind::Closed, closed), None);
         }
         self.engine.abort();
     }
@@ -486,6 +522,7 @@ impl Core {
                     cancel.has_waited(waited);
                     lease.granted(conn, cancel, deadline, sink);
                 }
+                Some(Waiter::Pin { pin, sink, .. }) => pin.granted(conn, sink),
                 None => self.give_back(conn, Left::clean(), Box::new(|| ())),
             },
             Action::Refuse { ticket: _, why } => {
@@ -586,6 +623,10 @@ impl State {
 
     fn open_leases(&self) -> Vec<Arc<LeaseCore>> {
         self.leases.values().filter_map(Weak::upgrade).collect()
+    }
+
+    fn open_pins(&self) -> Vec<Arc<PinCore>> {
+        self.pins.values().filter_map(Weak::upgrade).collect()
     }
 
     /// 0 to 999 by xorshift: spreading out is all it is for.

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use crate::core::Core;
 use crate::engine::{
-    Begin, CancelFlag, CancelReason, Caps, Engine, Job, Lane, LoopId, Origin, Outcome, Paused,
-    Sink, Stats, TxStatus, Work,
+    Begin, CancelFlag, CancelReason, Caps, Engine, Job, Lane, Listener, LoopId, Origin, Outcome,
+    Paused, Sink, Stats, TxStatus, Work,
 };
 use crate::error::{ErrorKind, ExecError};
 use crate::lease::Lease;
+use crate::pin::Pin;
 use crate::pool::PoolConfig;
 use crate::registry;
 use crate::sqlite::config::{Checked, SqliteConfig};
@@ -180,6 +181,7 @@ impl Database {
             | Work::Script(_)
             | Work::Query(_)
             | Work::CopyIn { .. }
+            | Work::CopyOut { .. }
             | Work::Version
             | Work::Ping => Lane::Write,
             // It is always the same connection.
@@ -235,6 +237,11 @@ impl Database {
         origin: Option<Origin>,
     ) -> Arc<Lease> {
         Lease::new(Arc::clone(&self.link().core), begin.into(), origin)
+    }
+
+    /// A connection to keep; nothing happens before its `open`.
+    pub fn pin(self: &Arc<Self>, listener: Arc<dyn Listener>) -> Arc<Pin> {
+        Pin::new(Arc::clone(&self.link().core), listener)
     }
 
     /// When `expire` has something to do; may come earlier or later after any call.

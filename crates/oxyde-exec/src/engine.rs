@@ -156,6 +156,11 @@ pub enum Work {
         sql: Arc<str>,
         chunks: Vec<Vec<u8>>,
     },
+    /// The data of a COPY TO STDOUT; the count of rows comes back.
+    CopyOut {
+        sql: Arc<str>,
+        to: Arc<dyn CopyReader>,
+    },
     /// Answers with the server's version as the only value of the only row, and with what else a compiler wants to
     /// know about it as `names` ("icu": case mapping by ICU …).
     Version,
@@ -182,6 +187,11 @@ impl Work {
             self,
             Self::OpenCursor { .. } | Self::Fetch { .. } | Self::CloseCursor(_)
         )
+    }
+
+    /// Whether the session may be another one afterwards, as far as a server's statement says so.
+    pub fn taints(&self) -> bool {
+        matches!(self, Self::Query(query) if query.taints)
     }
 }
 
@@ -305,6 +315,12 @@ pub trait Engine: Send + Sync {
     fn append(&self, _loop_id: LoopId, job: Job, done: Done) -> Option<(Job, Done)> {
         Some((job, done))
     }
+    /// Somebody keeps this connection and wants to hear what the server says unasked; `None`: nobody does any more.
+    fn listen(&self, _conn: ConnId, _listener: Option<Arc<dyn Listener>>) {}
+    /// Whether a pooler may give each transaction on this connection another session of the server.
+    fn is_pooled(&self, _conn: ConnId) -> bool {
+        false
+    }
     /// `told` wants to hear of connections that died while nobody used them.
     fn watch_losses(&self, _told: Box<dyn Fn(ConnId) + Send + Sync>) {}
     /// When `expire` has something to do.
@@ -317,6 +333,21 @@ pub trait Engine: Send + Sync {
     fn expire(&self, _now: Instant) {}
     /// An event loop is gone: whatever belonged to it is closed without it.
     fn loop_closed(&self, _loop_id: LoopId) {}
+}
+
+/// Takes the data of a COPY TO STDOUT, on the thread of the connection's loop.
+pub trait CopyReader: fmt::Debug + Send + Sync {
+    /// The data begin. Nothing more is read after a `data` that answered false, until `go_on` is called on that thread.
+    fn begin(&self, go_on: Box<dyn Fn() + Send + Sync>);
+    /// Whether more can come at once.
+    fn data(&self, bytes: &[u8]) -> bool;
+}
+
+/// Hears, on the thread of the connection's loop, what a server says unasked to a connection that somebody keeps.
+pub trait Listener: Send + Sync {
+    fn notified(&self, pid: i32, channel: String, payload: String);
+    /// The connection was lost: nothing more will come.
+    fn lost(&self, error: &ExecError);
 }
 
 /// What a child process may expect after a `fork`.

@@ -13,12 +13,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::core::Core;
-use crate::engine::{
-    Begin, BeginMode, CancelFlag, Job, Lane, LoopId, Origin, Sink, TxStatus, Work,
-};
+use crate::engine::{Begin, CancelFlag, Job, LoopId, Origin, Sink, TxStatus, Work};
 use crate::error::{ErrorKind, ExecError};
 pub(crate) use crate::lease::life::LeaseCore;
 use crate::lease::life::{Item, Stage, State};
+use crate::pin::PinCore;
 use crate::registry;
 use crate::transaction::{Phase, Transaction, Verb};
 use crate::waiter::{Waiter, answer};
@@ -54,6 +53,20 @@ pub struct Lease {
 
 impl Lease {
     pub(crate) fn new(core: Arc<Core>, begin: Begin, origin: Option<Origin>) -> Arc<Self> {
+        Self::make(core, None, begin, origin)
+    }
+
+    /// A transaction on a connection that is kept; it goes back there.
+    pub(crate) fn on_pin(core: Arc<Core>, pin: &Arc<PinCore>, begin: Begin) -> Arc<Self> {
+        Self::make(core, Some(Arc::clone(pin)), begin, None)
+    }
+
+    fn make(
+        core: Arc<Core>,
+        pin: Option<Arc<PinCore>>,
+        begin: Begin,
+        origin: Option<Origin>,
+    ) -> Arc<Self> {
         let state = State {
             tx: Transaction::default(),
             stage: Stage::New,
@@ -68,6 +81,7 @@ impl Lease {
         Arc::new(Self {
             core: Arc::new(LeaseCore {
                 core,
+                pin,
                 begin,
                 origin,
                 state: Mutex::new(state),
@@ -117,19 +131,13 @@ impl Lease {
         if let Some(error) = refusal {
             return answer(sink, Err(error), TxStatus::Idle);
         }
-        let lane = match self.core.begin.mode {
-            BeginMode::Write => Lane::Write,
-            BeginMode::Read => Lane::Read,
-        };
         let waiter = Waiter::Lease {
             lease: Arc::clone(&self.core),
             cancel,
             deadline,
             sink,
         };
-        self.core
-            .core
-            .submit(lane, loop_id, acquire_deadline, waiter);
+        self.core.wait(loop_id, acquire_deadline, waiter);
     }
 
     /// Runs what is no transaction control after all that was handed in before.
@@ -144,6 +152,7 @@ impl Lease {
             | Work::OpenCursor { .. }
             | Work::Fetch { .. }
             | Work::CloseCursor(_)
+            | Work::CopyOut { .. }
             | Work::Version
             | Work::Ping => self.core.push(Item::Run(job, sink)),
             _ => answer(

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Database (dispatch) ── Pool (pure state machine: who may use which connection)
-//!        │            └─ Lease + Transaction (one connection for a while; what each error does to it)
+//!        │            ├─ Lease + Transaction (one connection for a while; what each error does to it)
+//!        │            └─ Pin (one connection for statements and transactions in turn)
 //!        └─ Engine (owns connections and the work on them) ── sqlite
 //! ```
 //! A call goes `Database::run` → pool → `Engine::start` → completion → pool (next waiter) → the caller's `Sink`, on
@@ -19,6 +20,7 @@ pub mod error_table;
 mod lease;
 pub mod mysql;
 mod numbers;
+mod pin;
 pub mod pool;
 pub mod postgres;
 pub mod query;
@@ -31,12 +33,13 @@ pub mod wire;
 pub use cells::{Cell, CellRef, Cells, Rows};
 pub use dispatch::Database;
 pub use engine::{
-    Begin, BeginMode, CancelFlag, CancelReason, Caps, Completion, ConnId, CursorId, Done, Engine,
-    Isolation, Job, Lane, LoopId, Origin, Outcome, Returning, Sink, Stats, Tag, TxStatus, Waits,
-    Watcher, Work,
+    Begin, BeginMode, CancelFlag, CancelReason, Caps, Completion, ConnId, CopyReader, CursorId,
+    Done, Engine, Isolation, Job, Lane, Listener, LoopId, Origin, Outcome, Returning, Sink, Stats,
+    Tag, TxStatus, Waits, Watcher, Work,
 };
 pub use error::{Code, Effect, ErrorInfo, ErrorKind, ExecError};
 pub use lease::{Lease, LeaseStatus};
+pub use pin::Pin;
 pub use registry::{fork_child, fork_parent, fork_prepare, shutdown_all};
 pub use sqlite::config::SqliteConfig;
 pub use sqlite::inline::{Inline, InlineGuard};

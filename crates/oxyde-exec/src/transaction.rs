@@ -14,7 +14,7 @@
 //! SQLite and MySQL undo only the failing statement: the transaction stays Open.
 
 use crate::engine::{Outcome, Tag, TxStatus, Work};
-use crate::error::{ErrorKind, ExecError};
+use crate::error::{Effect, ErrorKind, ExecError};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Phase {
@@ -58,6 +58,7 @@ impl Verb {
             | Work::OpenCursor { .. }
             | Work::Fetch { .. }
             | Work::CloseCursor(_)
+            | Work::CopyOut { .. }
             | Work::Version
             | Work::Ping
             | Work::Reset => Self::Statement,
@@ -75,6 +76,8 @@ pub struct Transaction {
     retryable: bool,
     /// Raw SQL ended it and opened another one.
     chained: bool,
+    /// What ended it may have committed what was done before.
+    in_doubt: bool,
 }
 
 impl Default for Transaction {
@@ -85,6 +88,7 @@ impl Default for Transaction {
             cause: None,
             retryable: false,
             chained: false,
+            in_doubt: false,
         }
     }
 }
@@ -109,10 +113,16 @@ impl Transaction {
         match &self.phase {
             Phase::Idle => match verb {
                 Verb::Begin => Ok(()),
-                _ => Err(ExecError::new(ErrorKind::TransactionClosed, "the transaction has not begun")),
+                _ => Err(ExecError::new(
+                    ErrorKind::TransactionClosed,
+                    "the transaction has not begun",
+                )),
             },
             Phase::Open => match verb {
-                Verb::Begin => Err(ExecError::new(ErrorKind::Transaction, "the transaction has begun already")),
+                Verb::Begin => Err(ExecError::new(
+                    ErrorKind::Transaction,
+                    "the transaction has begun already",
+                )),
                 Verb::Release(name) | Verb::RollbackTo(name) => self.known(name),
                 Verb::Savepoint(name) => checked_name(name),
                 _ => Ok(()),
@@ -125,13 +135,11 @@ impl Transaction {
             },
             Phase::Broken { by_error } => match verb {
                 Verb::Rollback => Ok(()),
-                Verb::Commit if *by_error => Err(self.rolled_back()),
-                _ if *by_error => Err(self.broken("the database rolled the whole transaction back")),
-                _ => Err(ExecError::new(
-                    ErrorKind::TransactionBroken,
-                    "a statement inside the block ended its transaction (COMMIT, ROLLBACK or END in raw SQL)",
-                )
-                .with_hint("let atomic() end the transaction; use savepoints inside it")),
+                Verb::Commit if *by_error && !self.in_doubt => Err(self.rolled_back()),
+                _ if *by_error && !self.in_doubt => {
+                    Err(self.broken("the database rolled the whole transaction back"))
+                }
+                _ => Err(self.ended()),
             },
             Phase::Lost => match verb {
                 Verb::Rollback => Ok(()),
@@ -155,6 +163,7 @@ impl Transaction {
     ) {
         if let Err(error) = result {
             self.cause = Some(format!("{}: {}", error.kind.class(), error.message));
+            self.in_doubt |= alive && error.outcome == Effect::Unknown;
             self.retryable = error.retryable;
         }
         if !alive {
@@ -200,6 +209,26 @@ impl Transaction {
     pub fn close(&mut self) {
         self.phase = Phase::Closed;
         self.savepoints.clear();
+    }
+
+    /// The error for a statement that has just ended the transaction without failing itself.
+    pub fn ended_unasked(&self, verb: &Verb) -> Option<ExecError> {
+        let ended = *verb == Verb::Statement && self.phase == Phase::Broken { by_error: false };
+        ended.then(|| self.ended())
+    }
+
+    fn ended(&self) -> ExecError {
+        let what = "a statement inside the block ended its transaction (COMMIT, ROLLBACK, or one that commits by \
+                    itself): what was done before it may be committed, and nothing else will be";
+        let mut error = match &self.cause {
+            Some(cause) if self.phase == (Phase::Broken { by_error: true }) => ExecError::new(
+                ErrorKind::TransactionBroken,
+                format!("{what}, after {cause}"),
+            ),
+            _ => ExecError::new(ErrorKind::TransactionBroken, what),
+        };
+        error.outcome = Effect::Unknown;
+        error.with_hint("let atomic() end the transaction; use savepoints inside it")
     }
 
     fn track_savepoints(&mut self, verb: &Verb) {

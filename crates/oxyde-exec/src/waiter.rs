@@ -9,6 +9,7 @@ use crate::engine::{
 };
 use crate::error::{ErrorKind, ExecError};
 use crate::lease::LeaseCore;
+use crate::pin::PinCore;
 use crate::pool::{Load, Refusal};
 
 /// Who waits for a connection.
@@ -24,13 +25,19 @@ pub(crate) enum Waiter {
         deadline: Option<Instant>,
         sink: Sink,
     },
+    /// Somebody who keeps it.
+    Pin {
+        pin: Arc<PinCore>,
+        cancel: Arc<CancelFlag>,
+        sink: Sink,
+    },
 }
 
 impl Waiter {
     pub(crate) fn cancel(&self) -> &Arc<CancelFlag> {
         match self {
             Self::Run { job, .. } => &job.cancel,
-            Self::Lease { cancel, .. } => cancel,
+            Self::Lease { cancel, .. } | Self::Pin { cancel, .. } => cancel,
         }
     }
 
@@ -38,6 +45,7 @@ impl Waiter {
         match self {
             Self::Run { job, .. } => job.deadline,
             Self::Lease { deadline, .. } => *deadline,
+            Self::Pin { .. } => None,
         }
     }
 
@@ -77,9 +85,15 @@ impl Waiter {
                 format!("database {:?} is closed", database),
             ),
         };
+        self.fail(error);
+    }
+
+    /// Tells the caller why it gets none.
+    pub(crate) fn fail(self, error: ExecError) {
         match self {
             Self::Run { sink, .. } => answer(sink, Err(error), TxStatus::Idle),
             Self::Lease { lease, sink, .. } => lease.refused(error, sink),
+            Self::Pin { pin, sink, .. } => pin.refused(error, sink),
         }
     }
 }

@@ -182,7 +182,14 @@ fn a_transaction_ended_by_raw_sql_or_by_an_error_is_broken() {
             .0
             .unwrap();
         let (result, tx) = in_lease(&lease, raw_work(sql));
-        assert_eq!((result.is_err(), tx), (by_error, TxStatus::Idle), "{sql}");
+        let error = result.unwrap_err();
+        assert_eq!(tx, TxStatus::Idle, "{sql}");
+        let (broken, outcome) = match by_error {
+            true => (false, "not_applied"),
+            false => (true, "unknown"),
+        };
+        assert_eq!(error.kind == ErrorKind::TransactionBroken, broken, "{sql}");
+        assert_eq!(error.outcome.as_str(), outcome, "{sql}");
         assert_eq!(lease.status(), LeaseStatus::Failed, "{sql}");
         let error = in_lease(&lease, write_work("UPDATE t SET n = 2", Cells::new()))
             .0

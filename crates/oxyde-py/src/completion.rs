@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use oxyde_exec::engine::{Outcome, Sink, TxStatus};
 use oxyde_exec::error::ExecError;
-use oxyde_exec::{CancelReason, Lease, LoopId};
+use oxyde_exec::{CancelReason, Lease, LoopId, Pin};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -54,6 +54,8 @@ pub struct Hub {
     deadlines: Mutex<Deadlines>,
     /// The transactions that were begun in this loop.
     leases: Mutex<Vec<Weak<Lease>>>,
+    /// The connections that programs keep in this loop.
+    pins: Mutex<Vec<Weak<Pin>>>,
     next: AtomicU64,
     pub timer: Mutex<Option<Timer>>,
     /// Our own tasks: a loop knows its tasks only weakly.
@@ -92,6 +94,7 @@ impl Hub {
                     operations: Mutex::new(HashMap::new()),
                     deadlines: Mutex::new(Deadlines::default()),
                     leases: Mutex::new(Vec::new()),
+                    pins: Mutex::new(Vec::new()),
                     next: AtomicU64::new(1),
                     timer: Mutex::new(None),
                     tasks: PySet::empty(py)?.unbind(),
@@ -189,6 +192,13 @@ impl Hub {
         leases.push(Arc::downgrade(lease));
     }
 
+    /// A kept connection that ends with this loop at the latest.
+    pub fn adopt_pin(&self, pin: &Arc<Pin>) {
+        let mut pins = lock(&self.pins);
+        pins.retain(|pin| pin.strong_count() > 0);
+        pins.push(Arc::downgrade(pin));
+    }
+
     /// The loop is closed: what its tasks began will not be ended by them.
     pub fn give_up(&self, py: Python<'_>) {
         let operations = std::mem::take(&mut *lock(&self.operations));
@@ -197,6 +207,7 @@ impl Hub {
             .filter_map(|operation| operation.stop)
             .collect();
         let leases = std::mem::take(&mut *lock(&self.leases));
+        let pins = std::mem::take(&mut *lock(&self.pins));
         // The timer knows us and we know it.
         drop(lock(&self.timer).take());
         py.detach(|| {
@@ -206,6 +217,9 @@ impl Hub {
             }
             for lease in leases.iter().filter_map(Weak::upgrade) {
                 lease.abandon();
+            }
+            for pin in pins.iter().filter_map(Weak::upgrade) {
+                pin.abandon();
             }
         });
         self.leave_connections(py);

@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 
 use oxyde_exec::query::{Encoded, Params, Query};
 use oxyde_exec::{
-    Begin, BeginMode, CancelFlag, Cells, Inline, Isolation, Job, LoopId, Origin, Outcome,
-    Returning, Sink, Waits, Work,
+    Begin, BeginMode, CancelFlag, Cells, CopyReader, Inline, Isolation, Job, LoopId, Origin,
+    Outcome, Returning, Sink, Waits, Work,
 };
 use oxyde_exec::{mysql, postgres};
 use oxyde_sql::{BulkForm, Dialect, StatementKind};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyDict, PyList, PySequence, PyString, PyTuple, PyType};
 
 use crate::bind::{self, Target};
@@ -38,8 +39,11 @@ use crate::hydrate;
 use crate::lease::Lease;
 use crate::lifecycle;
 use crate::loader::Loader;
+use crate::outflow::{self, Outflow};
 use crate::parts::Parts;
 use crate::pending::{Pending, Stop};
+use crate::pin::Pin;
+use crate::place::Place;
 use crate::reader::{self, RowsInto, Shared};
 use crate::scope::{self, Kind};
 use crate::server;
@@ -75,7 +79,7 @@ struct Call<'a, 'py> {
     py: Python<'py>,
     loader: Option<&'a Bound<'py, Loader>>,
     fill: Option<Fill>,
-    lease: Option<&'a Bound<'py, Lease>>,
+    place: Place<'a, 'py>,
     timeout: Option<Duration>,
 }
 
@@ -112,40 +116,41 @@ impl Database {
     }
 
     /// Hands a job over and answers what to await.
-    pub fn start(
+    pub fn start<'a, 'py: 'a>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         work: Work,
         finish: Finish,
-        lease: Option<&Bound<'_, Lease>>,
+        place: impl Into<Place<'a, 'py>>,
         timeout: Option<Duration>,
     ) -> PyResult<Py<PyAny>> {
         let flag = Arc::new(CancelFlag::new());
-        self.start_with(py, flag, work, finish, lease, timeout)
+        self.start_with(py, flag, work, finish, place, timeout)
     }
 
     /// The same for work that looks at its flag itself.
-    pub fn start_with(
+    pub fn start_with<'a, 'py: 'a>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         flag: Arc<CancelFlag>,
         work: Work,
         finish: Finish,
-        lease: Option<&Bound<'_, Lease>>,
+        place: impl Into<Place<'a, 'py>>,
         timeout: Option<Duration>,
     ) -> PyResult<Py<PyAny>> {
+        let place = place.into();
         let deadline = self.statement_deadline(timeout);
         let reads = matches!(&work, Work::Query(query) if query.pure_read);
         let limit = deadline.map(|deadline| Limit {
             deadline,
-            harmless: reads || lease.is_some(),
+            harmless: reads || place.is_transaction(),
         });
         let job = Job::with_cancel(work, Arc::clone(&flag), deadline);
-        self.submit(py, finish, Some(flag), limit, |loop_id, sink| match lease {
-            Some(lease) => lease.get().inner.run(job, sink),
-            None => self
-                .engine
-                .run_on(loop_id, job, self.acquire_deadline(), sink),
+        let acquire = self.acquire_deadline();
+        self.submit(py, finish, Some(flag), limit, |loop_id, sink| match place {
+            Place::Lease(lease) => lease.get().inner.run(job, sink),
+            Place::Pin(pin) => pin.get().inner.run(job, acquire, sink),
+            Place::Pool => self.engine.run_on(loop_id, job, acquire, sink),
         })
     }
 
@@ -231,7 +236,7 @@ impl Database {
             pure_read: wire.pure_read,
             taints: false,
         }));
-        self.start_with(py, flag, work, finish, call.lease, call.timeout)
+        self.start_with(py, flag, work, finish, call.place, call.timeout)
     }
 
     /// Runs the user's own SQL on a server.
@@ -239,6 +244,7 @@ impl Database {
         &self,
         sql: &str,
         params: &Bound<'_, PySequence>,
+        counted: bool,
         call: Call<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
         let py = call.py;
@@ -276,8 +282,12 @@ impl Database {
             rows: Some(reader),
             pure_read: false,
         }));
-        let finish = Finish::Collected(collected, sql);
-        self.start_with(py, flag, work, finish, call.lease, call.timeout)
+        let finish = if counted {
+            Finish::Counted(collected, sql)
+        } else {
+            Finish::Collected(collected, sql)
+        };
+        self.start_with(py, flag, work, finish, call.place, call.timeout)
     }
 
     /// A point look-up or a write of a single row on this thread; `None` when it has to go to the engine's.
@@ -460,7 +470,7 @@ impl Database {
                 py,
                 loader,
                 fill: None,
-                lease,
+                place: lease.into(),
                 timeout,
             };
             return self.run_wire(statement, wire, params, call);
@@ -606,7 +616,7 @@ impl Database {
                 py,
                 loader,
                 fill,
-                lease,
+                place: lease.into(),
                 timeout,
             };
             return self.run_wire(statement, wire, params, call);
@@ -797,17 +807,19 @@ impl Database {
         self.start(py, copy.get().run(), finish, lease, timeout)
     }
 
-    /// Runs the user's own SQL; the result is a list of dicts.
-    #[pyo3(signature = (sql, params, lease=None, timeout=None))]
+    /// Runs the user's own SQL; the result is a list of dicts, or with `counted` the number of rows it changed.
+    #[pyo3(signature = (sql, params, lease=None, timeout=None, counted=false))]
     fn raw(
         &self,
         py: Python<'_>,
         sql: &str,
         params: &Bound<'_, PyAny>,
-        lease: Option<&Bound<'_, Lease>>,
+        lease: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
+        counted: bool,
     ) -> PyResult<Py<PyAny>> {
         let _stay = lifecycle::stay(py);
+        let place = Place::of(lease)?;
         let Ok(params) = params.cast::<PySequence>() else {
             return Err(PyTypeError::new_err(
                 "parameters of raw SQL are a list or a tuple",
@@ -819,10 +831,10 @@ impl Database {
                 py,
                 loader: None,
                 fill: None,
-                lease,
+                place,
                 timeout,
             };
-            return self.raw_wire(sql, params, call);
+            return self.raw_wire(sql, params, counted, call);
         }
         let mut cells = Cells::new();
         for (index, value) in params.try_iter()?.enumerate() {
@@ -844,7 +856,12 @@ impl Database {
             read_only: reads_only(&sql),
             names: true,
         };
-        self.start(py, work, Finish::Dicts(sql), lease, timeout)
+        let finish = if counted {
+            Finish::Affected(sql)
+        } else {
+            Finish::Dicts(sql)
+        };
+        self.start(py, work, finish, place, timeout)
     }
 
     /// Runs several statements, all or none.
@@ -881,27 +898,81 @@ impl Database {
         deferrable: bool,
         origin: Option<(&str, u32)>,
     ) -> PyResult<Lease> {
-        let mode = match mode {
-            "write" => BeginMode::Write,
-            "read" => BeginMode::Read,
-            other => {
-                return Err(PyValueError::new_err(format!(
-                    "a transaction is \"write\" or \"read\", not {other:?}"
-                )));
-            }
-        };
-        let isolation = isolation.map(isolation_level).transpose()?;
-        let begin = Begin {
-            mode,
-            isolation,
-            deferrable,
-        };
+        let begin = begin(mode, isolation, deferrable)?;
         let origin = origin.map(|(file, line)| Origin {
             file: Arc::from(file),
             line,
         });
         Ok(Lease {
             inner: slf.get().engine.lease_from(begin, origin),
+            database: slf.clone().unbind(),
+        })
+    }
+
+    /// A connection to keep that is not open yet.
+    fn pin(slf: &Bound<'_, Self>) -> Pin {
+        Pin::new(slf)
+    }
+
+    /// Data for the server by `COPY … FROM STDIN`; the answer is the number of rows.
+    #[pyo3(signature = (sql, chunks, lease=None, timeout=None))]
+    fn copy_in(
+        &self,
+        py: Python<'_>,
+        sql: &str,
+        chunks: Vec<PyBackedBytes>,
+        lease: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let _stay = lifecycle::stay(py);
+        let timeout = timeout.map(config::seconds).transpose()?;
+        let sql: Arc<str> = Arc::from(sql);
+        let work = Work::CopyIn {
+            sql: Arc::clone(&sql),
+            chunks: chunks.iter().map(|chunk| chunk.to_vec()).collect(),
+        };
+        self.start(py, work, Finish::Affected(sql), Place::of(lease)?, timeout)
+    }
+
+    /// Data of the server by `COPY … TO STDOUT`.
+    #[pyo3(signature = (sql, lease=None, timeout=None))]
+    fn copy_out(
+        slf: &Bound<'_, Self>,
+        sql: &str,
+        lease: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Outflow> {
+        let py = slf.py();
+        let _stay = lifecycle::stay(py);
+        let this = slf.get();
+        let timeout = timeout.map(config::seconds).transpose()?;
+        let flag = Arc::new(CancelFlag::new());
+        let sql: Arc<str> = Arc::from(sql);
+        let data = Arc::<outflow::Data>::default();
+        let work = Work::CopyOut {
+            sql: Arc::clone(&sql),
+            to: Arc::clone(&data) as Arc<dyn CopyReader>,
+        };
+        let job = Job::with_cancel(work, Arc::clone(&flag), this.statement_deadline(timeout));
+        let acquire = this.acquire_deadline();
+        let ended = Arc::clone(&data);
+        let sink: Sink = Box::new(move |result, _| ended.ended(result.map(drop)));
+        let loop_id = hubs::hub(py)?.get().loop_id();
+        let place = Place::of(lease)?;
+        {
+            let _scope = scope::enter(loop_id, Kind::Call);
+            match place {
+                Place::Lease(lease) => lease.get().inner.run(job, sink),
+                Place::Pin(pin) => pin.get().inner.run(job, acquire, sink),
+                Place::Pool => this.engine.run_on(loop_id, job, acquire, sink),
+            }
+        }
+        Ok(Outflow {
+            data,
+            stop: Stop {
+                database: Arc::clone(&this.engine),
+                flag,
+            },
             database: slf.clone().unbind(),
         })
     }
@@ -981,6 +1052,24 @@ fn filling<'py>(
         Some(Uniform::new(cls, automatic, rows, fields)?),
         Some(fill),
     ))
+}
+
+/// How a transaction starts; `mode` is "write" or "read", `isolation` one of the four levels.
+pub fn begin(mode: &str, isolation: Option<&str>, deferrable: bool) -> PyResult<Begin> {
+    let mode = match mode {
+        "write" => BeginMode::Write,
+        "read" => BeginMode::Read,
+        other => {
+            return Err(PyValueError::new_err(format!(
+                "a transaction is \"write\" or \"read\", not {other:?}"
+            )));
+        }
+    };
+    Ok(Begin {
+        mode,
+        isolation: isolation.map(isolation_level).transpose()?,
+        deferrable,
+    })
 }
 
 fn isolation_level(name: &str) -> PyResult<Isolation> {

@@ -15,6 +15,7 @@ use crate::database::Database;
 use crate::errors;
 use crate::hydrate;
 use crate::loader::Loader;
+use crate::outflow::Data;
 use crate::parts::Parts;
 use crate::reader::Collected;
 
@@ -33,6 +34,8 @@ pub enum Finish {
     Piece(Arc<Collected>, Arc<str>),
     /// Rows of a cursor, which may have more.
     Some(Box<Finish>, Arc<AtomicBool>),
+    /// How many rows raw SQL has changed.
+    Counted(Collected, Arc<str>),
     /// New instances take over what was read while it arrived.
     FilledFrom(Fill, Collected, Arc<str>),
     /// Whether COPY can go on, with the keys that have come.
@@ -41,6 +44,8 @@ pub enum Finish {
     Copied(Py<Copy>, Option<Py<Loader>>),
     /// One part of a bulk insert, whose result is asked for when all have ended.
     Part(Py<Parts>, usize, Arc<str>),
+    /// Data of a COPY TO STDOUT.
+    Data(Arc<Data>),
     /// Rows of raw SQL as dicts.
     Dicts(Arc<str>),
     /// Whether a transaction is still open, after one of its own statements.
@@ -62,19 +67,20 @@ impl Finish {
             | Self::Filled(_, sql)
             | Self::Collected(_, sql)
             | Self::Piece(_, sql)
+            | Self::Counted(_, sql)
             | Self::FilledFrom(_, _, sql)
             | Self::Dicts(sql) => Some(sql),
             Self::Some(rows, _) => rows.sql(),
-            Self::Status | Self::Connected(_) | Self::Nothing => None,
+            Self::Data(_) | Self::Status | Self::Connected(_) | Self::Nothing => None,
         }
     }
 
     /// The exception that we made ourselves while the parameters were encoded says more than the engine knows.
     fn failed(&self, py: Python<'_>, error: &ExecError) -> PyErr {
         let ours = match self {
-            Self::Collected(collected, _) | Self::FilledFrom(_, collected, _) => {
-                collected.encoding_error()
-            }
+            Self::Collected(collected, _)
+            | Self::Counted(collected, _)
+            | Self::FilledFrom(_, collected, _) => collected.encoding_error(),
             _ => None,
         };
         ours.unwrap_or_else(|| errors::from_exec(py, error, self.sql()))
@@ -143,7 +149,12 @@ impl Finish {
                 parts.counted(index, outcome.last_insert_id, outcome.affected);
                 Ok(py.None())
             }
-            Self::Affected(_) => outcome.affected.into_py_any(py),
+            // What a cancelled caller did not take is there for the next.
+            Self::Data(data) => match gone()? {
+                true => Ok(py.None()),
+                false => Ok(data.take(py).into_any().unbind()),
+            },
+            Self::Affected(_) | Self::Counted(..) => outcome.affected.into_py_any(py),
             Self::Dicts(_) => {
                 if gone()? {
                     return Ok(py.None());

@@ -6,15 +6,18 @@ use std::time::Instant;
 
 use crate::core::Core;
 use crate::engine::{
-    Begin, CancelFlag, CancelReason, Completion, ConnId, Job, LoopId, Origin, Outcome, Sink,
-    TxStatus, Work,
+    Begin, BeginMode, CancelFlag, CancelReason, Completion, ConnId, Job, Lane, LoopId, Origin,
+    Outcome, Sink, TxStatus, Work,
 };
 use crate::error::{ErrorKind, ExecError};
+use crate::pin::PinCore;
 use crate::transaction::{Phase, Transaction, Verb, commit_verdict};
 use crate::waiter::{Left, Waiter, answer, cancelled};
 
 pub(crate) struct LeaseCore {
     pub(super) core: Arc<Core>,
+    /// Where the connection comes from, if not from the pool.
+    pub(super) pin: Option<Arc<PinCore>>,
     pub(super) begin: Begin,
     pub(super) origin: Option<Origin>,
     pub(super) state: Mutex<State>,
@@ -69,6 +72,25 @@ enum Next {
 impl LeaseCore {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues for the connection.
+    pub(super) fn wait(&self, loop_id: LoopId, deadline: Option<Instant>, waiter: Waiter) {
+        let lane = match self.begin.mode {
+            BeginMode::Write => Lane::Write,
+            BeginMode::Read => Lane::Read,
+        };
+        match &self.pin {
+            Some(pin) => pin.submit(deadline, waiter),
+            None => self.core.submit(lane, loop_id, deadline, waiter),
+        }
+    }
+
+    fn give_back(&self, conn: ConnId, left: Left, then: Box<dyn FnOnce() + Send>) {
+        match &self.pin {
+            Some(pin) => pin.give_back(conn, left, then),
+            None => self.core.give_back(conn, left, then),
+        }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -132,7 +154,7 @@ impl LeaseCore {
             Some(error) => {
                 self.core.delist(number);
                 let answer_now = Box::new(move || answer(sink, Err(error), TxStatus::Idle));
-                self.core.give_back(conn, Left::clean(), answer_now);
+                self.give_back(conn, Left::clean(), answer_now);
             }
             None => {
                 let job = Job::with_cancel(Work::Begin(self.begin), cancel, deadline);
@@ -210,7 +232,7 @@ impl LeaseCore {
                         }
                         None => Box::new(|| ()),
                     };
-                    self.core.give_back(conn, left, then);
+                    self.give_back(conn, left, then);
                 }
             }
         }
@@ -244,7 +266,7 @@ impl LeaseCore {
             tainted,
             unsent,
         } = completion;
-        if let (Verb::Begin, Some(job)) = (verb, unsent) {
+        if let (Verb::Begin, Some(job), None) = (verb, unsent, &self.pin) {
             return self.begin_again(conn, number, left, *job, sink);
         }
         let over = {
@@ -254,6 +276,11 @@ impl LeaseCore {
             state.tx.observe(verb, result.as_ref(), tx, alive);
             if *verb == Verb::Commit {
                 result = commit_verdict(result, alive);
+            }
+            if result.is_ok()
+                && let Some(error) = state.tx.ended_unasked(verb)
+            {
+                result = Err(error);
             }
             if let (Err(error), Some(killed)) = (&result, &state.killed)
                 && error.kind == ErrorKind::Cancelled
@@ -280,7 +307,7 @@ impl LeaseCore {
         };
         if over {
             self.core.delist(number);
-            self.core.give_back(
+            self.give_back(
                 conn,
                 left,
                 Box::new(move || answer(sink, result, TxStatus::Idle)),
@@ -323,7 +350,7 @@ impl LeaseCore {
                 core.look_again(loop_id);
             }
         };
-        self.core.give_back(conn, left, Box::new(again));
+        self.give_back(conn, left, Box::new(again));
     }
 
     fn loop_id(&self) -> LoopId {

@@ -316,9 +316,9 @@ fn end_statement(flight: &mut InFlight) {
 
 fn unasked_copy(input: bool) -> ExecError {
     let (what, instead) = if input {
-        ("COPY … FROM STDIN", "bulk_create")
+        ("COPY … FROM STDIN", "copy_in() of a kept connection")
     } else {
-        ("COPY … TO STDOUT", "a SELECT")
+        ("COPY … TO STDOUT", "copy_out() of a kept connection")
     };
     ExecError::new(
         ErrorKind::NotSupported,

@@ -118,6 +118,10 @@ impl wire::Session for Session {
         self.copy_in(sql)
     }
 
+    fn copy_out(&mut self, sql: &str) -> Result<Request, ExecError> {
+        self.copy_out(sql)
+    }
+
     fn copy_data(&mut self, data: &[u8]) -> bool {
         self.copy_data(data)
     }

@@ -19,6 +19,7 @@ use crate::engine::{
 use crate::error::{ErrorKind, ExecError};
 use crate::sqlite::cursors::CursorError;
 use crate::sqlite::open::{Conn, Source};
+use crate::sqlite::reset;
 use crate::sqlite::rows::{self, driver_error};
 use crate::transaction::checked_name;
 use crate::waiter::cancelled;
@@ -161,11 +162,11 @@ fn run(source: &Source, conn: &mut Conn, work: Work) -> Result<Outcome, ExecErro
         Work::RollbackTo(name) => named(conn, "ROLLBACK TO", &name),
         Work::Ping => control(conn, "SELECT 1", Tag::Other),
         Work::Version => statement(conn, "SELECT sqlite_version()", &Cells::new(), false),
-        Work::Query(_) | Work::CopyIn { .. } => Err(ExecError::new(
+        Work::Query(_) | Work::CopyIn { .. } | Work::CopyOut { .. } => Err(ExecError::new(
             ErrorKind::Internal,
             "a statement for a server was given to SQLite",
         )),
-        Work::Reset => reset(source, conn),
+        Work::Reset => reset::reset(source, conn),
     }
 }
 
@@ -431,19 +432,6 @@ fn control(conn: &Conn, sql: &str, tag: Tag) -> Result<Outcome, ExecError> {
 fn named(conn: &Conn, verb: &str, name: &str) -> Result<Outcome, ExecError> {
     checked_name(name)?;
     control(conn, &format!("{verb} \"{name}\""), Tag::Other)
-}
-
-/// A file's connection is simply replaced: that is quick, and nothing of the old session can survive.
-fn reset(source: &Source, conn: &mut Conn) -> Result<Outcome, ExecError> {
-    if source.is_memory() {
-        source
-            .settings(&conn.db)
-            .map_err(|error| driver_error(&error))?;
-        conn.tainted = false;
-    } else {
-        *conn = source.open(conn.lane)?;
-    }
-    Ok(Outcome::default())
 }
 
 /// An interrupt and a lock that was not waited for are ours if the flag or the deadline made them.

@@ -39,6 +39,9 @@ pub trait Channel: Send + Sync {
     fn is_dead(&self) -> bool {
         false
     }
+    /// Reads nothing more until `go_on`; what was read already may still come.
+    fn pause(&self) {}
+    fn go_on(&self) {}
     /// Sends all of `bytes`, now or as soon as the peer takes them; errors arrive as `link.lost(…)`.
     fn write(&self, bytes: &[u8]);
     /// Closes after what was written has been sent. `link.lost(None)` follows.

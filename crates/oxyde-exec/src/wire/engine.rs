@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::cells::{Cells, Rows};
-use crate::engine::{Caps, Completion, ConnId, Done, Engine, Job, LoopId, Outcome, Paused};
+use crate::engine::{
+    Caps, Completion, ConnId, Done, Engine, Job, Listener, LoopId, Outcome, Paused,
+};
 use crate::error::{ErrorKind, ExecError};
 use crate::wire::driver::Driver;
 use crate::wire::link::Link;
@@ -159,6 +161,16 @@ impl Engine for WireEngine {
             }
             None => Some((job, done)),
         }
+    }
+
+    fn listen(&self, conn: ConnId, listener: Option<Arc<dyn Listener>>) {
+        if let Some(link) = self.link(conn) {
+            link.listen(listener);
+        }
+    }
+
+    fn is_pooled(&self, conn: ConnId) -> bool {
+        self.link(conn).is_some_and(|link| link.is_pooled())
     }
 
     fn close(&self, conn: ConnId, _loop_id: LoopId, done: Done) {

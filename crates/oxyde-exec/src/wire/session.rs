@@ -177,6 +177,14 @@ pub trait Session: Send {
         ))
     }
 
+    /// Data of the server by `sql`: `CopyOut`, then `CopyData`.
+    fn copy_out(&mut self, _sql: &str) -> Result<Request, ExecError> {
+        Err(ExecError::new(
+            ErrorKind::NotSupported,
+            "this server has no COPY",
+        ))
+    }
+
     /// Whether the server still takes data: not before `CopyIn`, not after an error.
     fn copy_data(&mut self, _data: &[u8]) -> bool {
         false

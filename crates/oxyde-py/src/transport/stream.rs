@@ -164,6 +164,18 @@ impl Stream {
         });
     }
 
+    fn call_transport(&self, method: &str) {
+        let _ = Python::try_attach(|py| {
+            let transport = lock(&self.python)
+                .as_ref()
+                .map(|python| python.transport.clone_ref(py));
+            if let Some(transport) = transport {
+                // A transport that is closing refuses.
+                let _ = transport.call_method0(py, method);
+            }
+        });
+    }
+
     fn write_through_transport(&self, py: Python<'_>, bytes: &[u8]) {
         let write = lock(&self.python)
             .as_ref()
@@ -196,6 +208,14 @@ impl Channel for Stream {
         lock(&self.direct)
             .as_ref()
             .is_some_and(direct::Socket::is_dead)
+    }
+
+    fn pause(&self) {
+        self.call_transport("pause_reading");
+    }
+
+    fn go_on(&self) {
+        self.call_transport("resume_reading");
     }
 
     fn write(&self, bytes: &[u8]) {

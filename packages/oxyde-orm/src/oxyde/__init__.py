@@ -26,9 +26,12 @@ _contract.check(oxyde_core)
 
 from . import db
 from .db import (
+    AsyncConnection,
     AsyncDatabase,
     AsyncTransaction,
+    Notification,
     PoolSettings,
+    advisory_lock,
     atomic,
     create_tables,
     disconnect_all,
@@ -113,6 +116,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Abs",
+    "AsyncConnection",
     "AsyncDatabase",
     "AsyncTransaction",
     "Check",
@@ -148,6 +152,7 @@ __all__ = [
     "NotLoadedError",
     "NotNullViolationError",
     "NotSupportedError",
+    "Notification",
     "Now",
     "OperationalError",
     "Ordering",
@@ -175,6 +180,7 @@ __all__ = [
     "Value",
     "ValuesQuery",
     "__version__",
+    "advisory_lock",
     "atomic",
     "col",
     "create_tables",

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::engine::{Begin, CancelFlag, Completion, Done, Job, Outcome, TxStatus, Work};
+use crate::engine::{
+    Begin, CancelFlag, Completion, CopyReader, Done, Job, Outcome, TxStatus, Work,
+};
 use crate::error::{Effect, ErrorKind, ExecError};
 use crate::query::{Query, RowReader};
 use crate::waiter::cancelled;
@@ -34,6 +36,7 @@ pub(super) enum Sent {
     },
     /// Takes the next rows of a cursor.
     Fetch(Option<Box<dyn RowReader>>),
+    CopyOut(Arc<dyn CopyReader>),
     Begin(Begin, Rest),
     Plain(Rest),
     /// The round trip that ends a cancelling.
@@ -196,7 +199,7 @@ impl Active {
             && matches!(&self.sent, Sent::Begin(begin, _) if begin.isolation.is_some());
         let result = match self.error.take() {
             None => Ok(std::mem::take(&mut self.outcome)),
-            Some(error) => Err(self.explain(error)),
+            Some(error) => Err(self.doubt(self.explain(error), tx)),
         };
         if let Some(done) = self.done.take() {
             done(Completion {
@@ -207,6 +210,22 @@ impl Active {
                 unsent: None,
             });
         }
+    }
+
+    /// A statement of MySQL that commits by itself does so before it fails; what is rolled back has other errors.
+    fn doubt(&self, mut error: ExecError, tx: TxStatus) -> ExecError {
+        let ended = self.tx_before == TxStatus::InTransaction
+            && tx == TxStatus::Idle
+            && matches!(self.sent, Sent::Query { .. });
+        let rolled_back = matches!(
+            error.kind,
+            ErrorKind::Deadlock | ErrorKind::LockTimeout | ErrorKind::Serialization
+        );
+        if ended && !rolled_back {
+            error.outcome = Effect::Unknown;
+            error.retryable = false;
+        }
+        error
     }
 
     fn explain(&self, mut error: ExecError) -> ExecError {
@@ -274,7 +293,12 @@ impl Active {
         let work = match self.sent {
             Sent::Query { query, .. } => Work::Query(query),
             Sent::Begin(begin, _) => Work::Begin(begin),
-            Sent::Copy { .. } | Sent::Fetch(_) | Sent::Plain(_) | Sent::Settle | Sent::Probe => {
+            Sent::Copy { .. }
+            | Sent::CopyOut(_)
+            | Sent::Fetch(_)
+            | Sent::Plain(_)
+            | Sent::Settle
+            | Sent::Probe => {
                 return None;
             }
         };

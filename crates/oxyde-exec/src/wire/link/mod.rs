@@ -23,7 +23,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use crate::engine::{CancelReason, Completion, ConnId, Done, Job, LoopId, Watcher};
+use crate::engine::{CancelReason, Completion, ConnId, Done, Job, Listener, LoopId, Watcher};
 use crate::error::{ErrorKind, ExecError};
 use crate::wire::driver::Channel;
 use crate::wire::engine::Shared;
@@ -89,6 +89,10 @@ struct Inner {
     peer: Peer,
     attributes: Attributes,
     errand: Option<Errand>,
+    /// Somebody keeps this connection.
+    listener: Option<Arc<dyn Listener>>,
+    /// Nothing is read until whoever takes the data asks for more.
+    paused: bool,
     /// Bytes are sent at the end of `receive`, all together.
     receiving: bool,
     /// What was put behind a read that is under way is sent when that one is answered: many small writes become one,
@@ -124,6 +128,8 @@ impl Link {
                 peer: Peer::default(),
                 attributes: Attributes::default(),
                 errand: None,
+                listener: None,
+                paused: false,
                 receiving: false,
                 holding: false,
                 spare: Vec::new(),
@@ -157,6 +163,39 @@ impl Link {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn listen(&self, listener: Option<Arc<dyn Listener>>) {
+        self.lock().listener = listener;
+    }
+
+    pub(super) fn is_pooled(&self) -> bool {
+        self.lock().peer.pooled
+    }
+
+    /// Reads on; on the thread of the loop.
+    pub(super) fn go_on_reading(&self) {
+        let channel = {
+            let mut inner = self.lock();
+            match std::mem::take(&mut inner.paused) {
+                true => inner.channel.clone(),
+                false => None,
+            }
+        };
+        if let Some(channel) = channel {
+            channel.go_on();
+        }
+    }
+
+    fn pause(&self) {
+        let channel = {
+            let mut inner = self.lock();
+            inner.paused = true;
+            inner.channel.clone()
+        };
+        if let Some(channel) = channel {
+            channel.pause();
+        }
     }
 
     fn command(self: &Arc<Self>, command: Command) {
@@ -235,7 +274,10 @@ impl Link {
             match command {
                 None => break,
                 Some(Command::Start(job, done)) => self.begin(*job, done),
-                Some(Command::Stop) => self.stop_head(),
+                Some(Command::Stop) => {
+                    self.go_on_reading();
+                    self.stop_head();
+                }
                 Some(Command::CancelAgain) => self.cancel_again(),
                 Some(Command::Close(done)) => self.say_goodbye(done),
                 Some(Command::Kill(why)) => self.die(why),
@@ -346,7 +388,7 @@ impl Link {
 
     /// The connection is of no use any more: everybody is told.
     fn die(self: &Arc<Self>, error: ExecError) {
-        let (stage, channel, jobs, held, opened, closed, deferred) = {
+        let (stage, channel, jobs, held, opened, closed, deferred, listener) = {
             let mut inner = self.lock();
             let stage = std::mem::replace(&mut inner.stage, Stage::Dead);
             let held = inner.cancelling.take().and_then(Cancelling::into_held);
@@ -358,10 +400,14 @@ impl Link {
                 inner.opened.take(),
                 inner.closed.take(),
                 std::mem::take(&mut inner.deferred),
+                inner.listener.take(),
             )
         };
         if let Some(channel) = channel {
             channel.abort();
+        }
+        if let Some(listener) = listener {
+            listener.lost(&error);
         }
         if let Some(active) = held {
             active.finish_lost(&error);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::engine::{Tag, TxStatus};
+use crate::engine::{CopyReader, Listener, Tag, TxStatus};
 use crate::error::ExecError;
 use crate::query::{Column, Malformed, RowReader};
 use crate::waiter::cancelled;
-use crate::wire::events::{Event, RowChunk};
+use crate::wire::events::{Chunk, Event, RowChunk};
 use crate::wire::link::active::{Active, Sent, Urgency};
 use crate::wire::link::cancelling::Settled;
 use crate::wire::link::requests::Guarded;
@@ -22,6 +22,9 @@ enum Step<'a> {
     Columns(Box<dyn RowReader>, Arc<[Column]>),
     Rows(Box<dyn RowReader>, RowChunk<'a>),
     Encode,
+    Copying(Arc<dyn CopyReader>),
+    Data(Arc<dyn CopyReader>, Chunk<'a>),
+    Notified(Arc<dyn Listener>, i32, String, String),
     Finish(Box<Active>, TxStatus),
     Settled(Settled),
     /// The sign of life has come.
@@ -58,7 +61,24 @@ impl Link {
                     }
                 }
                 Step::Encode => self.encode_head(),
+                Step::Copying(to) => {
+                    let link = Arc::downgrade(self);
+                    to.begin(Box::new(move || {
+                        if let Some(link) = link.upgrade() {
+                            link.go_on_reading();
+                        }
+                    }));
+                }
+                Step::Data(to, chunk) => {
+                    if !to.data(&chunk) {
+                        self.pause();
+                    }
+                }
+                Step::Notified(listener, pid, channel, payload) => {
+                    listener.notified(pid, channel, payload);
+                }
                 Step::Finish(active, tx) => {
+                    self.go_on_reading();
                     self.rest();
                     active.finish(tx, true);
                     // The next statement was waiting behind it; its caller may have given up meanwhile.
@@ -201,13 +221,24 @@ impl Inner {
                 }
                 Step::Again
             }
+            Event::CopyOut(..) => match self.copy_reader() {
+                Some(to) => Step::Copying(to),
+                None => Step::Again,
+            },
+            Event::CopyData(_, chunk) => match self.copy_reader() {
+                Some(to) => Step::Data(to, chunk),
+                None => Step::Again,
+            },
             Event::Done(_, tx) => self.head_done(tx),
-            Event::Started
-            | Event::CopyOut(..)
-            | Event::CopyData(..)
-            | Event::Notification { .. }
-            | Event::Notice(_)
-            | Event::Parameter(_) => Step::Again,
+            Event::Notification {
+                pid,
+                channel,
+                payload,
+            } => match &self.listener {
+                Some(listener) => Step::Notified(Arc::clone(listener), pid, channel, payload),
+                None => Step::Again,
+            },
+            Event::Started | Event::Notice(_) | Event::Parameter(_) => Step::Again,
         }
     }
 
@@ -309,6 +340,13 @@ impl Inner {
             return false;
         }
         true
+    }
+
+    fn copy_reader(&self) -> Option<Arc<dyn CopyReader>> {
+        match &self.jobs.front()?.sent {
+            Sent::CopyOut(to) => Some(Arc::clone(to)),
+            _ => None,
+        }
     }
 
     fn take_reader(&mut self) -> Option<Box<dyn RowReader>> {

@@ -78,6 +78,7 @@ impl Link {
             | Work::OpenCursor { .. }
             | Work::Fetch { .. }
             | Work::CloseCursor(_)
+            | Work::CopyOut { .. }
             | Work::Begin(_)
             | Work::Commit
             | Work::Rollback
@@ -162,9 +163,11 @@ impl Link {
     fn is_dead_before_use(&self) -> bool {
         let channel = {
             let inner = self.lock();
-            let rested = inner
-                .idle_since
-                .is_some_and(|since| since.elapsed() >= LOOK_AFTER);
+            // Who keeps a connection may be told something at any time.
+            let rested = inner.listener.is_none()
+                && inner
+                    .idle_since
+                    .is_some_and(|since| since.elapsed() >= LOOK_AFTER);
             match (&inner.stage, rested && inner.jobs.is_empty()) {
                 (Stage::Ready, true) => inner.channel.clone(),
                 _ => None,
@@ -316,6 +319,10 @@ impl Inner {
             Work::CloseCursor(cursor) => {
                 let submitted = session.close_cursor(cursor).map(drop);
                 (Sent::Plain(Rest::default()), submitted)
+            }
+            Work::CopyOut { sql, to } => {
+                let submitted = session.copy_out(&sql).map(drop);
+                (Sent::CopyOut(to), submitted)
             }
             Work::Begin(begin) => {
                 let mut rest = Rest::default();
@@ -627,6 +634,7 @@ pub(super) fn unsent(mut job: Job, done: Done) {
         Work::Query(_)
             | Work::Script(_)
             | Work::CopyIn { .. }
+            | Work::CopyOut { .. }
             | Work::Begin(_)
             | Work::Version
             | Work::Ping

@@ -10,8 +10,11 @@
 from __future__ import annotations
 
 from . import transaction
+from .connection import AsyncConnection
 from .database import AsyncDatabase
 from .lifecycle import close, connect, init, lifespan
+from .locks import advisory_lock
+from .notifications import Notification
 from .registry import (
     disconnect_all,
     get_connection,
@@ -30,11 +33,14 @@ from .transaction import (
 )
 
 __all__ = [
+    "AsyncConnection",
     "AsyncDatabase",
     "AsyncTransaction",
     "AtomicTransactionContext",
+    "Notification",
     "PoolSettings",
     "TransactionTimeoutError",
+    "advisory_lock",
     "atomic",
     "close",
     "connect",

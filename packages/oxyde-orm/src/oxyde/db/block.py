@@ -37,10 +37,22 @@ from ..exceptions import (
     TransactionTimeoutError,
 )
 from .commit import commit, drop_callbacks, roll_back, rolled_back
+from .connection import AsyncConnection
 from .database import AsyncDatabase, finish
 from .features import check_transaction, isolation_level
 from .registry import DEFAULT_ALIAS
-from .scope import AsyncTransaction, Outside, Transaction, current, database_of, enter, leave, timeout_error
+from .scope import (
+    AsyncTransaction,
+    Held,
+    Marker,
+    Outside,
+    Transaction,
+    current,
+    database_of,
+    enter,
+    leave,
+    timeout_error,
+)
 from .settings import Duration, Option
 
 if TYPE_CHECKING:
@@ -67,12 +79,14 @@ class Options:
     durable: bool = False
     savepoint: bool = True
     retries: int = 0
-    connection: AsyncDatabase | None = None
+    connection: AsyncDatabase | AsyncConnection | None = None
 
     def __post_init__(self) -> None:
         if self.connection is not None:
-            if not isinstance(self.connection, AsyncDatabase):
-                raise TypeError(f"connection must be an AsyncDatabase, not {type(self.connection).__name__}")
+            if not isinstance(self.connection, AsyncDatabase | AsyncConnection):
+                raise TypeError(
+                    f"connection must be an AsyncConnection or an AsyncDatabase, not {type(self.connection).__name__}"
+                )
             if self.using != DEFAULT_ALIAS:
                 raise TypeError("give either using= or connection=, not both")
         if not isinstance(self.using, str | AsyncDatabase):
@@ -87,7 +101,20 @@ class Options:
 
     def database(self) -> AsyncDatabase:
         """Return the database that is meant; ``KeyError`` for an unknown alias."""
+        if isinstance(self.connection, AsyncConnection):
+            return self.connection.database
         return database_of(self.using if self.connection is None else self.connection)
+
+    def pinned(self) -> AsyncConnection | None:
+        """Return the connection that the transaction is to run on, if it is to run on a certain one."""
+        return self.connection if isinstance(self.connection, AsyncConnection) else None
+
+    def around(self) -> Marker | None:
+        """Return what a block is opened in: a transaction on another connection is none of its business."""
+        block, pinned = current(self.database()), self.pinned()
+        if pinned is None or not isinstance(block, AsyncTransaction) or block.transaction.connection is pinned:
+            return block
+        return None
 
 
 class AtomicTransactionContext:
@@ -98,7 +125,7 @@ class AtomicTransactionContext:
     def __init__(self, options: Options | None = None, **arguments: Any) -> None:
         self._options = Options(**arguments) if options is None else options
         self._block: AsyncTransaction | None = None
-        self._before: AsyncTransaction | Outside | None = None
+        self._before: Marker | None = None
         self._outer_deadline: float | None = None
 
     def __call__(self, function: AsyncFunction[P, R]) -> AsyncFunction[P, R]:
@@ -132,7 +159,7 @@ class AtomicTransactionContext:
         if self._block is not None:
             raise TransactionError("this atomic() block is already open; call atomic() anew for each block")
         database = self._options.database()
-        around = current(database)
+        around = self._options.around()
         if isinstance(around, AsyncTransaction):
             return await self._nest(around)
         return await self._begin(database, around)
@@ -158,13 +185,21 @@ class AtomicTransactionContext:
 
     # -- the outermost block
 
-    async def _begin(self, database: AsyncDatabase, outside: Outside | None) -> AsyncTransaction:
+    async def _begin(self, database: AsyncDatabase, outside: Outside | Held | None) -> AsyncTransaction:
         options = self._options
-        if outside is not None:
+        pinned = options.pinned()
+        if pinned is not None:
+            # Refuses a connection that cannot be used here, and a transaction that would wait for itself.
+            pinned.place()
+        elif outside is not None:
             outside.join(write=not options.read_only)
         check_transaction(database, isolation=options.isolation, deferrable=options.deferrable)
         transaction = Transaction(
-            database, read_only=options.read_only, isolation=options.isolation, deferrable=options.deferrable
+            database,
+            read_only=options.read_only,
+            isolation=options.isolation,
+            deferrable=options.deferrable,
+            connection=pinned,
         )
         timeout = (
             database.transaction_timeout if options.timeout is None else _SECONDS.check("timeout", options.timeout)

@@ -25,6 +25,7 @@ from ..exceptions import (
     DatabaseError,
     OxydeError,
     TransactionBrokenError,
+    TransactionError,
     TransactionRolledBackError,
 )
 from .scope import Callback, Transaction, describe
@@ -147,8 +148,18 @@ def _failure(transaction: Transaction, answer: asyncio.Future[Any]) -> BaseExcep
     return error
 
 
-def rolled_back(transaction: Transaction, cause: BaseException) -> TransactionRolledBackError:
-    """Make the error for a block that ended well although its transaction had been rolled back."""
+def rolled_back(transaction: Transaction, cause: BaseException) -> TransactionError:
+    """Make the error for a block that ended well although its transaction had ended before.
+
+    That is a ``TransactionRolledBackError``, unless a statement has ended it in a way that may have been a COMMIT.
+    """
+    if isinstance(cause, DatabaseError) and cause.outcome == "unknown":
+        broken = TransactionBrokenError(
+            f"the transaction on {transaction.database.name!r} did not end with its block: {describe(cause)}",
+            outcome="unknown",
+        )
+        broken.__cause__ = cause
+        return broken
     text = str(cause) if isinstance(cause, TransactionBrokenError) else f"it was broken by {describe(cause)}"
     error = TransactionRolledBackError(
         f"the transaction on {transaction.database.name!r} was rolled back: {text}",

@@ -34,6 +34,8 @@ from .url import parse_url
 if TYPE_CHECKING:
     from oxyde_core import Pending
 
+    from .connection import ConnectionContext
+
 __all__ = ["AsyncDatabase"]
 
 _SECONDS = Option("seconds")
@@ -323,6 +325,24 @@ class AsyncDatabase:
         """Connect unless connected; raises what ``connect()`` raises."""
         if self.core is None:
             await self.connect()
+
+    def connection(self) -> ConnectionContext:
+        """Keep one connection for the length of a block, in a transaction or not.
+
+        Session state (``SET``, temporary tables, locks) stays between its statements and is reset when the block ends;
+        ``atomic(connection=conn)`` runs a transaction on it. On SQLite it is the one connection that writes.
+
+        Raises ``OperationalError`` if the database is not connected, ``PoolTimeoutError`` if no connection becomes free
+        within ``acquire_timeout``.
+
+        >>> async with database.connection() as conn:
+        ...     await conn.execute("CREATE TEMP TABLE picked (id bigint)")
+        ...     await conn.execute("INSERT INTO picked VALUES ($1)", [7])
+        ...     rows = await conn.fetch("SELECT * FROM orders JOIN picked USING (id)")
+        """
+        from .connection import ConnectionContext
+
+        return ConnectionContext(self)
 
     async def ping(self) -> float:
         """Run ``SELECT 1`` (inside the transaction, if one is open here) and return the seconds that it took."""

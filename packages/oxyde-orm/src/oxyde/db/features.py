@@ -13,7 +13,7 @@ from ..exceptions import NotSupportedError
 if TYPE_CHECKING:
     from .database import AsyncDatabase
 
-__all__ = ["blocked_by_transaction", "check_ddl_in_transaction", "check_transaction", "isolation_level"]
+__all__ = ["blocked_by_transaction", "check_ddl_in_transaction", "check_transaction", "features", "isolation_level"]
 
 ISOLATION_LEVELS = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
 
@@ -27,16 +27,35 @@ class TransactionFeatures:
     one_writer: bool
     ddl: bool
     """Tables are made and dropped in a transaction like rows; elsewhere that would end it."""
+    copy: bool = False
+    """``COPY … FROM STDIN`` and ``COPY … TO STDOUT``."""
+    notifications: bool = False
+    """``LISTEN`` and ``NOTIFY``."""
+    advisory_lock: Literal["integer", "name"] | None = None
+    """What a lock that protects no table is called: 64 bits, a name of 64 characters; ``None``: there are none."""
+    shared_lock: bool = False
+    """Such a lock can be held by several at once."""
 
 
 FEATURES = {
     # SQLite's transactions are always serializable; "deferrable" is PostgreSQL's; one connection writes at a time.
     "sqlite": TransactionFeatures(isolation=frozenset({"serializable"}), deferrable=False, one_writer=True, ddl=True),
     # All four are taken; its "read uncommitted" is its "read committed".
-    "postgres": TransactionFeatures(isolation=frozenset(ISOLATION_LEVELS), deferrable=True, one_writer=False, ddl=True),
-    "mysql": TransactionFeatures(isolation=frozenset(ISOLATION_LEVELS), deferrable=False, one_writer=False, ddl=False),
+    "postgres": TransactionFeatures(
+        isolation=frozenset(ISOLATION_LEVELS),
+        deferrable=True,
+        one_writer=False,
+        ddl=True,
+        copy=True,
+        notifications=True,
+        advisory_lock="integer",
+        shared_lock=True,
+    ),
+    "mysql": TransactionFeatures(
+        isolation=frozenset(ISOLATION_LEVELS), deferrable=False, one_writer=False, ddl=False, advisory_lock="name"
+    ),
     "mariadb": TransactionFeatures(
-        isolation=frozenset(ISOLATION_LEVELS), deferrable=False, one_writer=False, ddl=False
+        isolation=frozenset(ISOLATION_LEVELS), deferrable=False, one_writer=False, ddl=False, advisory_lock="name"
     ),
 }
 
@@ -67,6 +86,11 @@ TABLE_NAMES = {
     "mysql": _MYSQL_TABLE_NAMES,
     "mariadb": _MYSQL_TABLE_NAMES,
 }
+
+
+def features(database: AsyncDatabase) -> TransactionFeatures:
+    """Return what a database can do."""
+    return FEATURES[database.backend]
 
 
 def isolation_level(level: str | None) -> str | None:

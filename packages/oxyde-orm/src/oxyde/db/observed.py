@@ -138,11 +138,11 @@ class ObservedDatabase:
         operation.own = lease is None
         return self._observe(operation, self._engine.copy, copy, loader, lease, timeout)
 
-    def raw(self, sql: str, params: Any, lease: Any = None, timeout: Any = None) -> Any:
+    def raw(self, sql: str, params: Any, lease: Any = None, timeout: Any = None, counted: bool = False) -> Any:
         lease = _bare(lease)
         operation = Operation(first_word(sql), sql, None, params)
         operation.own = lease is None
-        return self._observe(operation, self._engine.raw, sql, params, lease, timeout)
+        return self._observe(operation, self._engine.raw, sql, params, lease, timeout, counted)
 
     def script(self, statements: list[str], lease: Any = None) -> Any:
         lease = _bare(lease)
@@ -160,6 +160,9 @@ class ObservedDatabase:
 
     def lease(self, *arguments: Any, **options: Any) -> ObservedLease:
         return ObservedLease(self, self._engine.lease(*arguments, **options))
+
+    def pin(self) -> ObservedPin:
+        return ObservedPin(self, self._engine.pin())
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the engine's."""
@@ -254,6 +257,23 @@ class ObservedLease:
         return self._database._observe(operation, call, *arguments)
 
 
+class ObservedPin:
+    """A connection that is kept, of a database that is watched: its transactions are watched, too."""
+
+    __slots__ = ("_database", "bare")
+
+    def __init__(self, database: ObservedDatabase, pin: oxyde_core.Pin) -> None:
+        self._database = database
+        self.bare = pin
+
+    def lease(self, *arguments: Any, **options: Any) -> ObservedLease:
+        return ObservedLease(self._database, self.bare.lease(*arguments, **options))
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the connection's."""
+        return getattr(self.bare, name)
+
+
 class ObservedCursor:
     """A stream of a database that is watched: its first piece is the statement, each further one a FETCH."""
 
@@ -292,7 +312,7 @@ class ObservedCursor:
 
 
 def _bare(value: Any) -> Any:
-    return value.bare if type(value) is ObservedLease else value
+    return value.bare if type(value) in (ObservedLease, ObservedPin) else value
 
 
 def first_word(sql: str) -> str:

@@ -1,12 +1,13 @@
-"""Where in the user's code something was asked for."""
+"""Where in the user's code something was asked for, or opened: for logs, and for the warning about what was never closed."""
 
 from __future__ import annotations
 
 import os
 import sys
+import warnings
 from types import CodeType, FrameType
 
-__all__ = ["Origin", "caller", "line_of", "origin"]
+__all__ = ["Origin", "caller", "line_of", "origin", "warn_unclosed"]
 
 Origin = tuple[CodeType, int]
 """A code object and the instruction in it: made in no time, and read by `line_of` only if somebody wants to know."""
@@ -37,9 +38,20 @@ def origin() -> Origin | None:
 
 def line_of(origin: Origin) -> str:
     """Return ``file:line``."""
+    return f"{origin[0].co_filename}:{_line(origin)}"
+
+
+def _line(origin: Origin) -> int:
     code, instruction = origin
-    line = code.co_firstlineno
-    for start, end, number in code.co_lines():
-        if start <= instruction < end and number is not None:
-            line = number
-    return f"{code.co_filename}:{line}"
+    lines = (line for start, end, line in code.co_lines() if start <= instruction < end)
+    return next(lines, None) or code.co_firstlineno
+
+
+def warn_unclosed(what: str, opened: Origin | None, source: object) -> None:
+    """Warn (``ResourceWarning``) that ``source`` was thrown away without being closed."""
+    if opened is None:
+        warnings.warn_explicit(f"{what} was never closed", ResourceWarning, "sys", 1, source=source)
+        return
+    code, line = opened[0], _line(opened)
+    message = f"{what} was never closed; it was opened at {line_of(opened)}, in {code.co_qualname}"
+    warnings.warn_explicit(message, ResourceWarning, code.co_filename, line, source=source)

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..exceptions import OxydeError
-from .scope import AsyncTransaction, current
+from .scope import AsyncTransaction
 
 if TYPE_CHECKING:
     from .block import AtomicTransactionContext, Options
@@ -43,7 +43,7 @@ class Attempts:
 
     def __init__(self, options: Options) -> None:
         self._options = dataclasses.replace(options, retries=0)
-        inside = isinstance(current(options.database()), AsyncTransaction)
+        inside = isinstance(options.around(), AsyncTransaction)
         self._left = 1 if inside else options.retries + 1
         self._number = 0
         self._last: Attempt | None = None

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from types import TracebackType
@@ -34,16 +35,17 @@ from ..exceptions import (
     TransactionTimeoutError,
 )
 from .features import blocked_by_transaction
-from .origin import caller
+from .origin import caller, warn_unclosed
 from .registry import DEFAULT_ALIAS, get_connection
 
 if TYPE_CHECKING:
     from oxyde_core import Database, Lease
 
     from .block import AtomicTransactionContext
+    from .connection import AsyncConnection
     from .database import AsyncDatabase
 
-__all__ = ["AsyncTransaction", "Outside", "Transaction", "get_active_transaction", "outside_transaction"]
+__all__ = ["AsyncTransaction", "Held", "Outside", "Transaction", "get_active_transaction", "outside_transaction"]
 
 # Seconds after a deadline at which Python steps in, should the engine not have done so.
 ENGINE_FIRST = 0.01
@@ -55,6 +57,7 @@ class Transaction:
     """One database transaction: the engine's lease and what the blocks in it share."""
 
     __slots__ = (
+        "connection",
         "core",
         "database",
         "deferrable",
@@ -64,6 +67,7 @@ class Transaction:
         "isolation",
         "lease",
         "loop",
+        "opened",
         "read_only",
         "ready",
         "savepoints",
@@ -73,21 +77,34 @@ class Transaction:
     )
 
     def __init__(
-        self, database: AsyncDatabase, *, read_only: bool, isolation: str | None, deferrable: bool = False
+        self,
+        database: AsyncDatabase,
+        *,
+        read_only: bool,
+        isolation: str | None,
+        deferrable: bool = False,
+        connection: AsyncConnection | None = None,
     ) -> None:
+        self.ended = False
         self.database = database
         self.core: Database = database.engine()
+        # The connection that the program keeps, if it runs on one.
+        self.connection = connection
         self.loop = asyncio.get_running_loop()
         self.read_only = read_only
         self.isolation = isolation
         self.deferrable = deferrable
         # AtomicTransactionContext.open, ._begin and this.
         frame = caller(4)
-        begun_at = None if frame is None else (frame.f_code.co_filename, frame.f_lineno)
-        self.lease: Lease = self.core.lease("read" if read_only else "write", isolation, deferrable, begun_at)
+        self.opened = None if frame is None else (frame.f_code, frame.f_lasti)
+        mode = "read" if read_only else "write"
+        if connection is None:
+            begun_at = None if frame is None else (frame.f_code.co_filename, frame.f_lineno)
+            self.lease: Lease = self.core.lease(mode, isolation, deferrable, begun_at)
+        else:
+            self.lease = connection.pin.lease(mode, isolation, deferrable)
         # True while statements may be sent: begun, not ended, not broken as far as Python knows.
         self.ready = False
-        self.ended = False
         self.timed_out = False
         self.first_error: BaseException | None = None
         self.savepoints = 0
@@ -125,6 +142,13 @@ class Transaction:
             self._stop_timer()
             self.lease.set_deadline(None)
 
+    def __del__(self) -> None:
+        if getattr(self, "ready", False):
+            # First: whoever collects warnings may keep what they are about.
+            self.end()
+            self.lease.abandon()
+            warn_unclosed(f"a transaction on {self.database.name!r}", self.opened, self)
+
     def _stop_timer(self) -> None:
         if self.timer is not None:
             self.timer.cancel()
@@ -141,7 +165,7 @@ class Transaction:
         alias = self.database.name
         if self.timed_out:
             return timeout_error(self)
-        if self.loop is not _running_loop():
+        if self.loop is not running_loop():
             return TransactionTaskError(
                 f"the transaction on {alias!r} belongs to another event loop; to work beside it, use "
                 "outside_transaction()"
@@ -263,7 +287,7 @@ class AsyncTransaction:
     def join(self, write: bool = False) -> tuple[Database, Lease]:
         """Return engine and lease for a statement of the context that is in this block, or raise why not."""
         transaction = self.transaction
-        if transaction.ready and transaction.top is self and transaction.loop is _running_loop():
+        if transaction.ready and transaction.top is self and transaction.loop is running_loop():
             return transaction.core, transaction.lease
         raise transaction.refusal(self)
 
@@ -298,7 +322,7 @@ class Outside:
         database = transaction.database
         # One that ran into its deadline is rolled back already: there is nothing to wait for.
         waits = not transaction.ended and not transaction.timed_out
-        if waits and transaction.loop is _running_loop():
+        if waits and transaction.loop is running_loop():
             blocked = blocked_by_transaction(database, read_only=transaction.read_only)
             if blocked == "everything" or (blocked == "writes" and write):
                 what = "a statement" if blocked == "everything" else "a write"
@@ -309,29 +333,54 @@ class Outside:
         return database.engine(), None
 
 
-_blocks: ContextVar[Mapping[AsyncDatabase, AsyncTransaction | Outside] | None] = ContextVar(
-    "oxyde_blocks", default=None
-)
+class Held:
+    """Marks a database whose only writing connection this context keeps."""
+
+    __slots__ = ("connection", "database", "loop")
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        # One that the program forgot keeps nobody waiting.
+        self.connection = weakref.ref(connection)
+        self.database = connection.database
+        self.loop = asyncio.get_running_loop()
+
+    def join(self, write: bool = False) -> tuple[Database, None]:
+        """Return the engine for a statement beside the connection, or raise if it would wait for it."""
+        connection = self.connection()
+        if connection is not None and connection.active and self.loop is running_loop():
+            blocked = blocked_by_transaction(self.database, read_only=False)
+            if blocked == "everything" or (blocked == "writes" and write):
+                what = "a statement" if blocked == "everything" else "a write"
+                raise TransactionTaskError(
+                    f"{what} beside the pinned connection of {self.database.name!r} would wait for that connection, "
+                    "and so for itself, because the database has one writer; run it on the connection, or inside "
+                    "atomic(connection=…)"
+                )
+        return self.database.engine(), None
+
+
+Marker: TypeAlias = "AsyncTransaction | Outside | Held"
+"""What a context may have open on a database."""
+
+_blocks: ContextVar[Mapping[AsyncDatabase, Marker] | None] = ContextVar("oxyde_blocks", default=None)
 
 current_blocks = _blocks.get
 
 
-def current(database: AsyncDatabase) -> AsyncTransaction | Outside | None:
+def current(database: AsyncDatabase) -> Marker | None:
     """Return what this context has open on a database."""
     blocks = _blocks.get()
     return None if blocks is None else blocks.get(database)
 
 
-def enter(database: AsyncDatabase, block: AsyncTransaction | Outside) -> AsyncTransaction | Outside | None:
+def enter(database: AsyncDatabase, block: Marker) -> Marker | None:
     """Make ``block`` the one of this context and return what it replaces."""
     blocks = _blocks.get() or {}
     _blocks.set({**blocks, database: block})
     return blocks.get(database)
 
 
-def leave(
-    database: AsyncDatabase, block: AsyncTransaction | Outside, before: AsyncTransaction | Outside | None
-) -> None:
+def leave(database: AsyncDatabase, block: Marker, before: Marker | None) -> None:
     """Put back what ``block`` replaced; nothing happens in a context where it is not the current one.
 
     A token's ``reset`` would raise there: an async generator may be closed from another context than it was begun in.
@@ -345,7 +394,7 @@ def leave(
     _blocks.set(rest or None)
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

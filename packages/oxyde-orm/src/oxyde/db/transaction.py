@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from ..exceptions import TransactionTimeoutError
 from .block import AtomicTransactionContext, Options
+from .connection import AsyncConnection
 from .database import AsyncDatabase
 from .registry import DEFAULT_ALIAS
 from .retry import Attempts
@@ -39,12 +40,14 @@ class _Atomic:
     A block that ends without an exception is committed when it returns; with an exception it is rolled back and the
     exception goes on. Tasks started inside run in the same transaction and must end before the block does.
 
-    ``using`` is an alias or an ``AsyncDatabase`` (``connection`` takes a database that is not registered). ``timeout``
-    (seconds or timedelta; default ``PoolSettings.transaction_timeout``) rolls the transaction back at once when it
-    passes; the next database call and the end of the block raise ``TransactionTimeoutError``. ``isolation`` is one of
-    "read_uncommitted", "read_committed", "repeatable_read", "serializable". ``read_only=True`` refuses writes and, on
-    SQLite, does not wait for the writer. ``durable=True`` insists on being the outermost block. ``savepoint=False``
-    makes a nested block part of the one around it: its failure breaks the whole transaction. ``retries`` runs a
+    ``using`` is an alias or an ``AsyncDatabase``. ``connection`` is what ``database.connection()`` gave: the
+    transaction runs on that connection, after what was asked of it before (a database that is not registered is taken,
+    too). ``timeout`` (seconds or timedelta; default ``PoolSettings.transaction_timeout``) rolls the transaction back at
+    once when it passes; the next database call and the end of the block raise ``TransactionTimeoutError``.
+    ``isolation`` is one of "read_uncommitted", "read_committed", "repeatable_read", "serializable".
+    ``read_only=True`` refuses writes and, on SQLite, does not wait for the writer. ``durable=True`` insists on being
+    the outermost block. ``savepoint=False`` makes a nested block part of the one around it: its failure breaks the
+    whole transaction. ``retries`` runs a
     decorated function again after a retryable error (see ``atomic.retrying`` for a block).
 
     Raises ``KeyError`` for an unknown alias, ``NotSupportedError`` for what the database cannot do,
@@ -72,7 +75,7 @@ class _Atomic:
         durable: bool = False,
         savepoint: bool = True,
         retries: int = 0,
-        connection: AsyncDatabase | None = None,
+        connection: AsyncDatabase | AsyncConnection | None = None,
     ) -> AtomicTransactionContext: ...
 
     def __call__(self, *function: Callable[..., Any], **arguments: Any) -> Any:
@@ -89,7 +92,7 @@ class _Atomic:
         read_only: bool = False,
         deferrable: bool = False,
         durable: bool = False,
-        connection: AsyncDatabase | None = None,
+        connection: AsyncDatabase | AsyncConnection | None = None,
     ) -> Attempts:
         """Run a block again, up to ``retries`` times, after an error that is ``retryable`` and left nothing behind.
 
