@@ -1,4 +1,4 @@
-"""Where in the user's code something was asked for, or opened: for logs, and for the warning about what was never closed."""
+"""Where in the user's code something was asked for, or opened, for logs and for what was never closed."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..exceptions import (
     ManagerError,
@@ -97,7 +97,7 @@ class Transaction:
         # AtomicTransactionContext.open, ._begin and this.
         frame = caller(4)
         self.opened = None if frame is None else (frame.f_code, frame.f_lasti)
-        mode = "read" if read_only else "write"
+        mode: Literal["write", "read"] = "read" if read_only else "write"
         if connection is None:
             begun_at = None if frame is None else (frame.f_code.co_filename, frame.f_lineno)
             self.lease: Lease = self.core.lease(mode, isolation, deferrable, begun_at)
