@@ -308,9 +308,8 @@ async def test_disconnecting_lets_it_end(opened: Any, where: Where) -> None:
     await closing
 
 
-async def test_disconnecting_ends_it(opened: Any, where: Where, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_disconnecting_ends_it(opened: Any, where: Where) -> None:
     """When the patience of a database that is closed is over, the stream is, too."""
-    monkeypatch.setattr("oxyde.db.database.CLOSE_TIMEOUT", 0.1)
     database = await opened(accounts=ROWS)
     found = []
     with pytest.raises(DatabaseError):
@@ -318,7 +317,7 @@ async def test_disconnecting_ends_it(opened: Any, where: Where, monkeypatch: pyt
             found.append(account.id)
             if account.id == 12:
                 with lasts(0.1, 1.3):
-                    await database.disconnect()
+                    await database.disconnect(timeout=0.1)
     assert found[-1] in (20, 30)
 
 

@@ -249,7 +249,9 @@ class Database:
     def insert(self, row: str) -> Pending:
         return self.line.submit("insert", lambda: self.server.committed.append(row))
 
-    def raw(self, sql: str, params: Any, lease: Lease | None = None, timeout: float | None = None) -> Pending:
+    def raw(
+        self, sql: str, params: Any, lease: Lease | None = None, timeout: float | None = None, counted: bool = False
+    ) -> Pending:
         return self.line.submit("raw", lambda: [{"1": 1}])
 
     def lease(
