@@ -96,7 +96,8 @@ async def test_an_exception_after_it(opened: Any) -> None:
     with pytest.raises(LookupError):
         async with atomic():
             await Entry.objects.create(nonce="before")
-            await execute_raw("CREATE TABLE another (a INT)")
+            with pytest.raises(TransactionBrokenError):
+                await execute_raw("CREATE TABLE another (a INT)")
             raise LookupError
     assert await Entry.objects.filter(nonce="before").count() == 1
 
