@@ -42,6 +42,11 @@ class Row:
         """The name of the row without its variant and its number: what a contender has a method for."""
         return self.name.removesuffix("-durable").rstrip("0123456789")
 
+    @property
+    def long(self) -> bool:
+        """Seconds long: one operation is a round."""
+        return self.operation == "stream"
+
     def targets(self, database: str, loop: str) -> dict[str, float]:
         if database == "postgres":
             return self.postgres | (self.postgres_uvloop if loop == "uvloop" else {})

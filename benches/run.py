@@ -108,7 +108,9 @@ class Bench:
                     where = (row.name, shape), pin, self.options.loop
                     processes.append(Process(name, self.database.copy(row.durable), *where, settings))
                 self.compare(processes, f"{row.name} → {shape}")
-                result["modes"][mode] = self.measure(processes)
+                result["modes"][mode] = self.measure(
+                    processes, 2 if row.long and self.options.quick else self.options.rounds
+                )
             finally:
                 for process in processes:
                     process.end()
@@ -132,10 +134,10 @@ class Bench:
                     excerpts = f"{value[max(0, at - 60) : at + 60]!r} and {reference[max(0, at - 60) : at + 60]!r}"
                     raise SystemExit(f"{what}: {kind} of {contender} and {first} differ: {excerpts}")
 
-    def measure(self, processes: list[Process]) -> dict[str, Any]:
+    def measure(self, processes: list[Process], turns: int) -> dict[str, Any]:
         loops = {p.contender: p.ask("calibrate", seconds=self.seconds)["loops"] for p in processes}
         rounds: dict[str, list[dict[str, Any]]] = {p.contender: [] for p in processes}
-        for _ in range(self.options.rounds):
+        for _ in range(turns):
             for process in random.sample(processes, len(processes)):
                 answer = process.ask("round", loops=loops[process.contender], seconds=self.seconds)
                 rounds[process.contender].append(answer)

@@ -35,8 +35,7 @@ class Worker:
         self.operate = contender.operation(row, shape)
         # What one operation must be given fresh, made outside the measured time.
         self.fresh = ROWS[row].operation == "bulk"
-        # Seconds long: one operation is a round.
-        self.long = ROWS[row].operation == "stream"
+        self.long = ROWS[row].long
         self.inputs = self.make_inputs()
 
     def make_inputs(self) -> Iterator[Any]:

@@ -282,10 +282,22 @@ differences! {
         mariadb: "NotSupportedError",
         sqlite: "NotSupportedError",
     }
+    "`advisory_lock()`" {
+        postgres: "of one database",
+        mysql: "of the whole server; `shared=True` is a NotSupportedError",
+        mariadb: "of the whole server; `shared=True` is a NotSupportedError",
+        sqlite: "NotSupportedError",
+    }
+    "A stream: `iterate()`, `async for`" {
+        postgres: "the server makes rows as they are asked for",
+        mysql: "the server makes all rows first, in a temporary table, and gives them as they are asked for",
+        mariadb: "the server makes all rows first, in a temporary table, and gives them as they are asked for",
+        sqlite: "rows are made as they are asked for; inside a write transaction and in memory, rows that the loop inserts may come, too",
+    }
     "DDL in a transaction" {
         postgres: "part of it",
-        mysql: "would commit it: `create_tables()` is a NotSupportedError there; raw SQL that does it ends the block with a TransactionRolledBackError",
-        mariadb: "would commit it: `create_tables()` is a NotSupportedError there; raw SQL that does it ends the block with a TransactionRolledBackError",
+        mysql: "would commit it: `create_tables()` is a NotSupportedError there; raw SQL that does it is a TransactionBrokenError, and so is the end of the block",
+        mariadb: "would commit it: `create_tables()` is a NotSupportedError there; raw SQL that does it is a TransactionBrokenError, and so is the end of the block",
         sqlite: "part of it",
     }
     # "Tables"
