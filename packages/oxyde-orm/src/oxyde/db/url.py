@@ -100,7 +100,7 @@ class DatabaseURL:
 
     def __str__(self) -> str:
         if self.backend == "sqlite":
-            base = f"sqlite:///{':memory:' if self.path is None else quote(self.path)}"
+            base = f"sqlite:///{':memory:' if self.path is None else quote(self.path, errors='surrogateescape')}"
         else:
             base = f"{self.scheme}://{self._authority()}/{quote(self.database or '', safe='')}"
         shown = {"host" if self.backend == "postgres" else "socket": self.socket} if self.socket else {}
@@ -135,6 +135,7 @@ def parse_url(url: str) -> DatabaseURL:
         raise TypeError(f"a database URL must be a string, not {type(url).__name__}")
     if _UNSAFE.search(url):
         raise ValueError("a database URL must not hold control characters; percent-encode them")
+    _check_encodable(url)
     scheme, colon, rest = url.partition(":")
     if not colon or not _SCHEME.fullmatch(scheme):
         raise ValueError("a database URL starts with postgres://, mysql://, mariadb:// or sqlite:///")
@@ -146,6 +147,15 @@ def parse_url(url: str) -> DatabaseURL:
     if not rest.startswith("//"):
         raise ValueError(f"a {scheme.lower()} URL has the form {scheme.lower()}://user:password@host:port/database")
     return _server(scheme.lower(), backend, rest[2:])
+
+
+def _check_encodable(url: str) -> None:
+    """Half of a surrogate pair stands for no character; for a byte of a file's name it does (``os.fsdecode``)."""
+    errors = "surrogateescape" if url[:7].lower() == "sqlite:" else "strict"
+    try:
+        url.encode(errors=errors)
+    except UnicodeEncodeError:
+        raise ValueError("a database URL must not hold half of a surrogate pair") from None
 
 
 def _unknown_scheme(scheme: str) -> str:
