@@ -7,7 +7,7 @@ use std::path::Path;
 fn the_page_of_the_documentation_is_up_to_date() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/differences.md");
     let written = fs::read_to_string(&page)
-        .expect("the page is there")
+        .unwrap_or_default()
         .replace("\r\n", "\n");
     assert!(
         written == oxyde_sql::differences_page(),
