@@ -531,11 +531,11 @@ fn what_commits_unasked_breaks_the_transaction() {
             .0
             .unwrap();
         let (result, _) = in_lease(&lease, sql);
-        if sql.contains("fail") {
-            assert_eq!(result.unwrap_err().kind, ErrorKind::TransactionBroken);
-        } else {
-            result.unwrap();
-        }
+        assert_eq!(
+            result.unwrap_err().kind,
+            ErrorKind::TransactionBroken,
+            "{sql}"
+        );
         let refused = in_lease(&lease, "INSERT INTO t VALUES (99)").0;
         assert_eq!(
             refused.unwrap_err().kind,

@@ -12,6 +12,7 @@ import os
 import random
 import threading
 import time
+import warnings
 import weakref
 from typing import Any
 
@@ -170,6 +171,8 @@ def threads() -> dict[str, Any]:
 def abandoned() -> dict[str, Any]:
     """A loop that is closed without cancelling its tasks: they are lost, the database is not."""
     database = run(prepared(URL, accounts=5))
+    # The forgotten transactions are what this is about; when they are collected is the interpreter's affair.
+    warnings.filterwarnings("ignore", "a transaction on", ResourceWarning)
     witnesses = []
 
     async def endless() -> None:

@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncDatabase"]
 
+logger = logging.getLogger("oxyde.db")
+
+# How long closing may take once it is forced, in seconds; nobody is kept waiting for longer.
+FORCED = 2.0
+
 _SECONDS = Option("seconds")
 
 PasswordSource: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
@@ -312,7 +317,11 @@ class AsyncDatabase:
         closing = self.close_soon(seconds)
         if closing is not None:
             # A wait that is cancelled does not cancel the closing: the engine finishes it by itself.
-            await closing
+            try:
+                async with asyncio.timeout(None if seconds is None else seconds + FORCED):
+                    await closing
+            except TimeoutError:
+                logger.warning("%r is closed, but not all of its connections have ended in time", self._name)
 
     def close_soon(self, timeout: float | None = CLOSE_TIMEOUT) -> Pending | None:
         """Tell the engine to close, without waiting for it."""
