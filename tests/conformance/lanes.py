@@ -38,6 +38,7 @@ CAPABILITIES = {
     "every_letter_in_names": "names with characters outside of the basic plane of Unicode",
     "unbounded_decimals": "decimals with any number of digits",
     "final_sigma": "lower case that knows where in a word a letter stands",
+    "negative_zero": "-0.0 in a float column that keeps its sign",
 }
 
 
@@ -50,8 +51,6 @@ class Lane:
     """Lanes of one family share the storage forms that a test writes by hand, and the SQL of its raw statements."""
     url: Callable[[Path, str], str]
     lacks: Mapping[str, str] = field(default_factory=dict)
-    negative_zero: bool = True
-    """Whether -0.0 keeps its sign."""
     json_negative_zero: bool = True
     """Whether it does inside JSON."""
     types: Mapping[str, str] = field(default_factory=dict)
@@ -112,6 +111,7 @@ SQLITE_LACKS = MappingProxyType(
         "index_include": "CREATE INDEX has no INCLUDE",
         "index_method": "every index is a b-tree",
         "infinite_floats": "NaN is stored as NULL; infinity is refused everywhere but on PostgreSQL",
+        "negative_zero": "a REAL that is a whole number is stored as an integer",
     }
 )
 
@@ -136,7 +136,10 @@ MYSQL_LACKS = MappingProxyType(
     }
 )
 # INSERT … RETURNING came with MariaDB 10.5.
-MARIADB_LACKS = MappingProxyType({name: reason for name, reason in MYSQL_LACKS.items() if name != "returning"})
+MARIADB_LACKS = MappingProxyType(
+    {name: reason for name, reason in MYSQL_LACKS.items() if name != "returning"}
+    | {"negative_zero": "its DOUBLE has only one zero"}
+)
 
 
 def postgres_lacks() -> Mapping[str, str]:
@@ -223,10 +226,8 @@ LANES = (
         "sqlite",
         lambda directory, database: f"sqlite:///{directory / database}.db",
         SQLITE_LACKS,
-        # A REAL that is a whole number is stored as an integer, which has no negative zero.
-        negative_zero=False,
     ),
-    Lane("sqlite-memory", "sqlite", lambda directory, database: "sqlite://:memory:", SQLITE_LACKS, negative_zero=False),
+    Lane("sqlite-memory", "sqlite", lambda directory, database: "sqlite://:memory:", SQLITE_LACKS),
     *postgres_lanes(),
     *mysql_lanes(),
 )

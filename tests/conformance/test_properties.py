@@ -118,7 +118,7 @@ def expected(lane: Lane) -> Callable[[Any], Any]:
     def expected(value: Any) -> Any:
         if isinstance(value, datetime) and value.tzinfo is not None:
             return value.astimezone(UTC)
-        if isinstance(value, float) and value == 0 and not lane.negative_zero:
+        if isinstance(value, float) and value == 0 and not lane.has("negative_zero"):
             return 0.0
         if isinstance(value, dict) and not lane.json_negative_zero:
             return unsigned_zeros(value)

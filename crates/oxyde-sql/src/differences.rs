@@ -158,6 +158,12 @@ differences! {
         mariadb: "DataError",
         sqlite: "DataError",
     }
+    "`-0.0` in a float column" {
+        postgres: "keeps its sign",
+        mysql: "keeps its sign",
+        mariadb: "becomes `0.0`",
+        sqlite: "becomes `0.0`",
+    }
     "Comparison with a column that is a `FLOAT` of 32 bits" {
         postgres: "the value is made a float of 32 bits first",
         mysql: "the value is made a float of 32 bits first",
