@@ -72,7 +72,7 @@ async def test_a_server_whose_bytes_are_spoilt(opened: Any, where: Where, seed: 
                     assert "a bug in Oxyde" not in str(error), error
                 else:
                     seen["answered"] += 1
-            await database.disconnect()
+            await database.disconnect(timeout=1.0)
     print(seen)
     if rate == RATES[-1]:
         assert seen.total() > seen["answered"]
