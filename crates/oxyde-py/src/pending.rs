@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use oxyde_exec::{CancelFlag, Database};
-use pyo3::exceptions::PyStopIteration;
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -82,6 +82,8 @@ impl Pending {
         };
         if let Some(future) = future
             && let Err(error) = future.call_method0(py, intern!(py, "cancel"))
+            // A loop that is closed takes no callbacks; whoever waited for this went with it.
+            && !error.is_instance_of::<PyRuntimeError>(py)
         {
             error.write_unraisable(py, None);
         }
