@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use oxyde_exec::query::RowReader;
-use oxyde_exec::{CancelFlag, CursorId, Job, LoopId, Work};
+use oxyde_exec::query::{Params, Query, RowReader};
+use oxyde_exec::{CancelFlag, Cells, CursorId, Job, LoopId, Work};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use crate::completion::lock;
+use crate::config;
 use crate::database::Database;
 use crate::finish::Finish;
 use crate::hubs;
@@ -20,7 +22,7 @@ use crate::lease::Lease;
 use crate::lifecycle;
 use crate::loader::Loader;
 use crate::pending::Pending;
-use crate::reader::{Collected, Shared};
+use crate::reader::{self, Collected, RowsInto, Shared};
 
 #[pyclass(frozen, module = "oxyde_core._core")]
 pub struct Cursor {
@@ -38,7 +40,7 @@ pub struct Cursor {
 }
 
 /// How rows become objects.
-pub enum Source {
+enum Source {
     Cells(Py<Loader>),
     /// While they arrive.
     Wire(Shared, Arc<Collected>),
@@ -52,17 +54,72 @@ struct State {
 }
 
 /// What a cursor is for.
-pub struct Reading {
-    pub statement: Work,
-    pub sql: Arc<str>,
-    pub source: Source,
-    pub flag: Arc<CancelFlag>,
-    pub rows: u32,
-    pub timeout: Option<Duration>,
+struct Reading {
+    statement: Work,
+    sql: Arc<str>,
+    source: Source,
+    flag: Arc<CancelFlag>,
+    rows: u32,
+    timeout: Option<Duration>,
 }
 
 impl Cursor {
-    pub fn new(database: Py<Database>, lease: Option<Py<Lease>>, reading: Reading) -> Self {
+    /// A result to be read in pieces of `rows`.
+    pub fn open(
+        database: &Bound<'_, Database>,
+        shape: &Bound<'_, PyTuple>,
+        params: &Bound<'_, PyTuple>,
+        loader: &Bound<'_, Loader>,
+        rows: u32,
+        lease: Option<&Bound<'_, Lease>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let py = database.py();
+        let this = database.get();
+        let server = this.server_or_oldest();
+        let statement = this.plans.get(shape, server)?;
+        let statement = statement.get();
+        let flag = Arc::new(CancelFlag::new());
+        let loader = loader.clone().unbind();
+        let (work, source) = match &statement.wire {
+            Some(wire) => {
+                let params = statement.encode_wire(wire, params)?;
+                let into = RowsInto::Loader(loader);
+                let (reader, collected) = reader::reader(py, server.dialect, into, &flag);
+                let work = Work::Query(Box::new(Query {
+                    statement: Arc::clone(&wire.statement),
+                    params: Params::Ready(params),
+                    rows: None,
+                    pure_read: wire.pure_read,
+                    taints: false,
+                }));
+                (work, Source::Wire(Shared::new(reader), Arc::new(collected)))
+            }
+            None => {
+                let mut cells = Cells::with_capacity(statement.plan.binds.len(), 0);
+                statement.encode(params, &mut cells)?;
+                let work = Work::Statement {
+                    sql: Arc::clone(&statement.sql),
+                    params: cells,
+                    read_only: true,
+                    names: false,
+                };
+                (work, Source::Cells(loader))
+            }
+        };
+        let reading = Reading {
+            statement: work,
+            sql: Arc::clone(&statement.sql),
+            source,
+            flag,
+            rows,
+            timeout: timeout.map(config::seconds).transpose()?,
+        };
+        let lease = lease.map(|lease| lease.clone().unbind());
+        Ok(Self::new(database.clone().unbind(), lease, reading))
+    }
+
+    fn new(database: Py<Database>, lease: Option<Py<Lease>>, reading: Reading) -> Self {
         Self {
             database,
             lease,

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use oxyde_exec::{CancelFlag, LeaseStatus, LoopId, Sink};
+use oxyde_exec::{Begin, BeginMode, CancelFlag, Isolation, LeaseStatus, LoopId, Sink};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::completion::Hub;
@@ -138,4 +139,36 @@ impl Lease {
         let _stay = lifecycle::stay(py);
         hubs::call(py, || py.detach(|| self.inner.abandon()));
     }
+}
+
+/// How a transaction starts; `mode` is "write" or "read", `isolation` one of the four levels.
+pub fn begin(mode: &str, isolation: Option<&str>, deferrable: bool) -> PyResult<Begin> {
+    let mode = match mode {
+        "write" => BeginMode::Write,
+        "read" => BeginMode::Read,
+        other => {
+            return Err(PyValueError::new_err(format!(
+                "a transaction is \"write\" or \"read\", not {other:?}"
+            )));
+        }
+    };
+    Ok(Begin {
+        mode,
+        isolation: isolation.map(isolation_level).transpose()?,
+        deferrable,
+    })
+}
+
+fn isolation_level(name: &str) -> PyResult<Isolation> {
+    Ok(match name {
+        "read_uncommitted" => Isolation::ReadUncommitted,
+        "read_committed" => Isolation::ReadCommitted,
+        "repeatable_read" => Isolation::RepeatableRead,
+        "serializable" => Isolation::Serializable,
+        other => {
+            return Err(PyValueError::new_err(format!(
+                "unknown isolation level {other:?}"
+            )));
+        }
+    })
 }

@@ -4,23 +4,27 @@
 
 use std::sync::{Arc, Mutex};
 
-use oxyde_exec::{CopyReader, ExecError, Outcome, Sink, TxStatus};
+use oxyde_exec::{CancelFlag, CopyReader, ExecError, Job, Outcome, Sink, TxStatus, Work};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::completion::lock;
+use crate::config;
 use crate::database::Database;
 use crate::finish::Finish;
+use crate::hubs;
 use crate::lifecycle;
 use crate::pending::Stop;
+use crate::place::Place;
+use crate::scope::{self, Kind};
 
 const FULL: usize = 1 << 20;
 
 #[pyclass(frozen, module = "oxyde_core._core")]
 pub struct Outflow {
-    pub(crate) data: Arc<Data>,
-    pub(crate) stop: Stop,
-    pub(crate) database: Py<Database>,
+    data: Arc<Data>,
+    stop: Stop,
+    database: Py<Database>,
 }
 
 /// What has come and was not taken yet.
@@ -104,6 +108,50 @@ impl Data {
             lock(&self.0).go_on = Some(go_on);
         }
         bytes
+    }
+}
+
+impl Outflow {
+    /// Data of the server by `COPY … TO STDOUT`.
+    pub fn start(
+        database: &Bound<'_, Database>,
+        sql: &str,
+        lease: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let py = database.py();
+        let _stay = lifecycle::stay(py);
+        let this = database.get();
+        let timeout = timeout.map(config::seconds).transpose()?;
+        let flag = Arc::new(CancelFlag::new());
+        let sql: Arc<str> = Arc::from(sql);
+        let data = Arc::<Data>::default();
+        let work = Work::CopyOut {
+            sql: Arc::clone(&sql),
+            to: Arc::clone(&data) as Arc<dyn CopyReader>,
+        };
+        let job = Job::with_cancel(work, Arc::clone(&flag), this.statement_deadline(timeout));
+        let acquire = this.acquire_deadline();
+        let ended = Arc::clone(&data);
+        let sink: Sink = Box::new(move |result, _| ended.ended(result.map(drop)));
+        let loop_id = hubs::hub(py)?.get().loop_id();
+        let place = Place::of(lease)?;
+        {
+            let _scope = scope::enter(loop_id, Kind::Call);
+            match place {
+                Place::Lease(lease) => lease.get().inner.run(job, sink),
+                Place::Pin(pin) => pin.get().inner.run(job, acquire, sink),
+                Place::Pool => this.engine.run_on(loop_id, job, acquire, sink),
+            }
+        }
+        Ok(Self {
+            data,
+            stop: Stop {
+                database: Arc::clone(&this.engine),
+                flag,
+            },
+            database: database.clone().unbind(),
+        })
     }
 }
 

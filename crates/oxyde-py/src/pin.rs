@@ -10,11 +10,11 @@ use pyo3::types::PyList;
 
 use crate::completion::lock;
 use crate::config;
-use crate::database::{Database, begin};
+use crate::database::Database;
 use crate::deadlines::Limit;
 use crate::finish::Finish;
 use crate::hubs;
-use crate::lease::Lease;
+use crate::lease::{self, Lease};
 use crate::lifecycle;
 
 #[pyclass(frozen, module = "oxyde_core._core")]
@@ -181,7 +181,7 @@ impl Pin {
         deferrable: bool,
     ) -> PyResult<Lease> {
         Ok(Lease {
-            inner: self.inner.lease(begin(mode, isolation, deferrable)?),
+            inner: self.inner.lease(lease::begin(mode, isolation, deferrable)?),
             database: self.database.clone_ref(py),
         })
     }

@@ -1,0 +1,130 @@
+//! The user's own SQL.
+
+use std::sync::Arc;
+
+use oxyde_exec::query::{Params, Query};
+use oxyde_exec::{CancelFlag, Cells, Work};
+use oxyde_exec::{mysql, postgres};
+use oxyde_sql::Dialect;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PySequence;
+
+use super::{Call, Database};
+use crate::bind::{self, Target};
+use crate::errors;
+use crate::finish::Finish;
+use crate::lifecycle;
+use crate::reader::{self, RowsInto};
+
+impl Database {
+    /// The result is a list of dicts, or with `counted` the number of rows that were changed.
+    pub(super) fn run_raw(
+        &self,
+        sql: &str,
+        params: &Bound<'_, PyAny>,
+        counted: bool,
+        call: Call<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = call.py;
+        let _stay = lifecycle::stay(py);
+        let Ok(params) = params.cast::<PySequence>() else {
+            return Err(PyTypeError::new_err(
+                "parameters of raw SQL are a list or a tuple",
+            ));
+        };
+        if self.loop_bound {
+            return self.raw_wire(sql, params, counted, call);
+        }
+        let mut cells = Cells::new();
+        for (index, value) in params.try_iter()?.enumerate() {
+            let label = format!("parameter {}", index + 1);
+            bind::natural::sqlite(
+                &value?,
+                Target {
+                    label: &label,
+                    stored: false,
+                    declared: None,
+                },
+                &mut cells,
+            )?;
+        }
+        let sql: Arc<str> = Arc::from(sql);
+        let work = Work::Statement {
+            sql: Arc::clone(&sql),
+            params: cells,
+            read_only: reads_only(&sql),
+            names: true,
+        };
+        let finish = if counted {
+            Finish::Affected(sql)
+        } else {
+            Finish::Dicts(sql)
+        };
+        self.start(py, work, finish, call.place, call.timeout)
+    }
+
+    /// Runs the user's own SQL on a server.
+    fn raw_wire(
+        &self,
+        sql: &str,
+        params: &Bound<'_, PySequence>,
+        counted: bool,
+        call: Call<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = call.py;
+        let postgres = self.asked == Dialect::Postgres;
+        let is_empty = if postgres {
+            postgres::taint::is_empty
+        } else {
+            mysql::taint::is_empty
+        };
+        let taints = if postgres {
+            postgres::taint::taints
+        } else {
+            mysql::taint::taints
+        };
+        if is_empty(sql) {
+            return Err(errors::programming(py, "the text contains no statement"));
+        }
+        let flag = Arc::new(CancelFlag::new());
+        let into = RowsInto::Dicts(Vec::new());
+        let dialect = self.server_or_oldest().dialect;
+        let (reader, collected) = reader::reader(py, dialect, into, &flag);
+        let params = params.to_tuple()?;
+        let (statement, encoder) = if postgres {
+            (self.texts.get(sql, &[]), collected.encoder(params.unbind()))
+        } else {
+            let params = bind::natural::mysql(&params, dialect)?;
+            let types = bind::parameters::types(&params);
+            (self.texts.get(sql, types), collected.encoded(params))
+        };
+        let sql = Arc::clone(&statement.sql);
+        let work = Work::Query(Box::new(Query {
+            taints: taints(&sql),
+            statement,
+            params: Params::AfterDescribe(encoder),
+            rows: Some(reader),
+            pure_read: false,
+        }));
+        let finish = if counted {
+            Finish::Counted(collected, sql)
+        } else {
+            Finish::Collected(collected, sql)
+        };
+        self.start_with(py, flag, work, finish, call.place, call.timeout)
+    }
+}
+
+/// Whether raw SQL can run on a read-only connection: it begins with SELECT, VALUES or EXPLAIN. A wrong guess
+/// is an error of the database ("attempt to write a readonly database"), never a lost write.
+fn reads_only(sql: &str) -> bool {
+    let word: String = sql
+        .trim_start()
+        .chars()
+        .take_while(char::is_ascii_alphabetic)
+        .collect();
+    ["SELECT", "VALUES", "EXPLAIN"]
+        .iter()
+        .any(|read| word.eq_ignore_ascii_case(read))
+}
