@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from oxyde import AsyncDatabase, atomic, execute_raw
-from oxyde.exceptions import ConnectError, OperationalError, PoolTimeoutError
+from oxyde.exceptions import ConnectError, OperationalError, PoolTimeoutError, QueryTimeoutError
 from tests.servers.proxy import Proxy
 
 from .harness import SERVERS, Where, on
@@ -62,6 +63,50 @@ async def test_closing_a_server_that_is_silent(opened: Any, where: Where) -> Non
         done, late = await asyncio.wait(tasks, timeout=1)
         assert not late
         assert all(isinstance(task.exception(), OperationalError) for task in done)
+
+
+async def is_refused() -> bool:
+    try:
+        await Account.objects.count()
+    except QueryTimeoutError:
+        return True
+    return False
+
+
+async def test_closing_what_nobody_else_knows(opened: Any, where: Where, caplog: pytest.LogCaptureFixture) -> None:
+    """The limits hold although all statements have been answered, and nobody holds what has to watch over them."""
+    await (await opened(accounts=3)).disconnect()
+    with Proxy(where.url) as proxy:
+        database = database_at(proxy.url, ssl_mode="disable", statement_timeout=0.1)
+        await database.connect()
+        await asyncio.gather(*(Account.objects.count() for _ in range(3)))
+        proxy.blackhole()
+        refused = [await is_refused() for _ in range(3)]
+        assert refused == [True] * 3
+        # The error's traceback knows the call, which knows the database; and the loop knows it until its next turn.
+        await asyncio.sleep(0.01)
+        gc.collect()
+        with lasts(0.3, 2.2):
+            await database.disconnect(timeout=0.3)
+    assert not caplog.records
+
+
+async def test_a_database_that_is_forgotten(opened: Any, where: Where) -> None:
+    """Nobody disconnects it: its connections go when the object does, what runs ends first."""
+    await (await opened(accounts=3)).disconnect()
+    with Proxy(where.url) as proxy:
+        database = AsyncDatabase(proxy.url, auto_register=False)
+        await database.connect()
+        running = [asyncio.create_task(Account.objects.using(database).count()) for _ in range(4)]
+        await asyncio.sleep(0)
+        assert proxy.stats()["open"] > 0
+        del database
+        assert await asyncio.gather(*running) == [3] * 4
+        del running
+        gc.collect()
+        async with asyncio.timeout(2):
+            while proxy.stats()["open"]:
+                await asyncio.sleep(0.01)
 
 
 async def test_nobody_is_there(where: Where) -> None:

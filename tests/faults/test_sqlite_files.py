@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import shutil
 import sqlite3
@@ -14,7 +15,14 @@ from typing import Any
 
 import pytest
 
-from oxyde import ConnectError, OperationalError, TransactionBrokenError, TransactionRolledBackError, atomic
+from oxyde import (
+    AsyncDatabase,
+    ConnectError,
+    OperationalError,
+    TransactionBrokenError,
+    TransactionRolledBackError,
+    atomic,
+)
 from oxyde.db import connect
 
 from .harness import Where, check, finish_program, on, run_program, scaled, start_program
@@ -218,3 +226,23 @@ async def test_a_file_that_is_spoilt(opened: Any, where: Where, seed: int) -> No
     assert not caught.value.retryable
     assert (await Entry.objects.get(id=1)).nonce.startswith("0 ")
     await database.disconnect()
+
+
+async def test_a_database_that_is_forgotten(where: Where) -> None:
+    """Nobody disconnects it: it is closed when the object goes, which leaves one file; what runs ends first."""
+    await (await prepared(where.url)).disconnect()
+    database = AsyncDatabase(where.url, auto_register=False)
+    await database.connect()
+    running = [asyncio.create_task(Entry.objects.using(database).create(nonce=str(n))) for n in range(20)]
+    await asyncio.sleep(0)
+    assert len(list(where.scratch.iterdir())) > 1
+    del database
+    await asyncio.gather(*running)
+    del running
+    # The loop knows the last task until its next turn.
+    await asyncio.sleep(0.01)
+    gc.collect()
+    async with asyncio.timeout(2):
+        while [path.name for path in where.scratch.iterdir()] != [where.file.name]:
+            await asyncio.sleep(0.01)
+    assert rows_of(where) == Counter(str(n) for n in range(20))

@@ -260,8 +260,30 @@ impl Database {
 
     /// Refuses those who wait, lets running work and open transactions end until `deadline` (`None`: as long as they
     /// take), then stops them and rolls back, closes all connections and ends the threads.
-    pub fn close(&self, deadline: Option<Instant>, sink: Sink) {
-        self.link().core.close(deadline, Some(sink));
+    pub fn close(self: &Arc<Self>, deadline: Option<Instant>, sink: Sink) {
+        self.link().core.close(deadline, Some(self.kept(sink)));
+    }
+
+    /// Nobody can ask for anything any more: what runs ends, then all connections are closed. Nothing happens if it is
+    /// closed already.
+    pub fn forsake(self: &Arc<Self>) {
+        let mut link = &self.link;
+        while link.core.generation < registry::generation() {
+            let Some(next) = link.next.get() else { return };
+            link = next;
+        }
+        if !link.core.is_closing() {
+            link.core.close(None, Some(self.kept(Box::new(|_, _| ()))));
+        }
+    }
+
+    /// Deadlines are looked at for as long as somebody knows the database: until all is closed, that is `sink`.
+    fn kept(self: &Arc<Self>, sink: Sink) -> Sink {
+        let database = Arc::clone(self);
+        Box::new(move |result, status| {
+            drop(database);
+            sink(result, status);
+        })
     }
 
     pub fn is_closed(&self) -> bool {

@@ -198,6 +198,12 @@ impl Database {
     }
 }
 
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.engine.forsake();
+    }
+}
+
 #[pymethods]
 impl Database {
     #[new]
