@@ -145,6 +145,8 @@ def faults(session: nox.Session) -> None:
         variables["OXYDE_FAULTS_SCALE"] = str(LONG)
         minutes *= LONG
     command += arguments
+    figures = Path(tempfile.mkdtemp()) / "figures"
+    variables["OXYDE_FIGURES"] = str(figures)
     kinds = [(None, ""), *((servers, flavour) for servers in (POSTGRES, MYSQL) for flavour in servers.flavours)]
     failed = False
     for servers, flavour in kinds:
@@ -162,6 +164,9 @@ def faults(session: nox.Session) -> None:
         except CommandFailed as error:  # the other databases still have something to say
             report("faults", where, error)
             failed = True
+    if figures.exists():
+        run(session, python, "-m", "tests.faults.figures", figures)
+    shutil.rmtree(figures.parent)
     if failed:
         session.error("a lane failed: see the last lines")
 

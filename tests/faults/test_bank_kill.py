@@ -12,6 +12,7 @@ from typing import Any
 from oxyde import AsyncDatabase, F, OxydeError, atomic, execute_raw
 from tests.servers.mysql_wire import ServerError
 
+from .figures import figure
 from .harness import SERVERS, Holder, Where, check_pool, outside, scaled
 from .programs.common import Account, Entry, quiet
 
@@ -153,6 +154,8 @@ async def test_transfers_under_kills(opened: Any, where: Where, seed: int) -> No
     await asyncio.wait_for(killer, 30)
     await stopped(auditor)
     await quiet(database)
+    figure("transfers", where, transfers)
+    figure("kills", where, done["kills"])
     print(f"{transfers} transfers, {done['kills']} kills, {Counter(bank.told.values())}, {bank.seen}, {bank.sums}")
 
     # The sum is the same at every read, ours and somebody else's.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .figures import figure
 from .harness import Where, check, outside, run_program, scaled
 
 
@@ -11,6 +12,8 @@ def test_cancelled_at_random(where: Where, seed: int) -> None:
     # The test means something: many of each were there.
     assert found["seen"]["done"] > 50, found["seen"]
     assert found["seen"]["cancelled"] > 200, found["seen"]
+    figure("tasks", where, scaled(2000))
+    figure("cancelled", where, found["seen"]["cancelled"])
     stored = dict(outside(where, "SELECT nonce, count(*) FROM faults_entry GROUP BY nonce")[0])
     for nonce, (rows, told) in found["told"].items():
         allowed = {"done": {rows}, "undone": {0}, "open": {0, rows}}[told]

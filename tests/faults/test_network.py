@@ -27,6 +27,7 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import Proxy
 from tests.servers.unavailable import named_in_the_summary
 
+from .figures import figure
 from .harness import SERVERS, WIRE, Where, lasts, no_transactions, on, scaled
 from .programs.common import Account, Entry, database_at, prepared, quiet, sleep
 
@@ -224,7 +225,7 @@ def private_server(kind: str) -> PostgresServer | MySQLServer:
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
-async def test_recovery_after_a_restart(private: PostgresServer | MySQLServer, how: str) -> None:
+async def test_recovery_after_a_restart(where: Where, private: PostgresServer | MySQLServer, how: str) -> None:
     """Orderly, and by SIGKILL."""
     database = await prepared(private.url(), accounts=3)
     stop = asyncio.Event()
@@ -253,6 +254,7 @@ async def test_recovery_after_a_restart(private: PostgresServer | MySQLServer, h
         assert not any(task.done() for task in tasks), tasks
         await asyncio.sleep(0.01)
     stop.set()
+    figure("recovery", where, answered - back)
     await asyncio.gather(*tasks)
     assert errors, "nobody noticed"
     await quiet(database)

@@ -21,6 +21,7 @@ from oxyde.exceptions import QueryTimeoutError
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.unavailable import named_in_the_summary
 
+from .figures import figure
 from .harness import Where, finish_program, on, scaled, start_program
 from .programs.common import Account, Entry, database_at, prepared, quiet
 
@@ -46,6 +47,7 @@ async def test_every_answer_is_the_statement_s_own(where: Where, bouncer: PgBoun
     for process in running:
         found = (await asyncio.to_thread(finish_program, process, 300.0)).report
         assert found["done"] >= each
+        figure("pooled", where, found["done"])
         assert found["stats"]["lost"] == 0
 
 

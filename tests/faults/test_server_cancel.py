@@ -12,6 +12,7 @@ import pytest
 
 from oxyde import atomic, execute_raw
 
+from .figures import figure
 from .harness import SERVERS, WIRE, Where, check, no_transactions, on, scaled
 from .programs.common import ENDLESS, Entry, ask, long, quiet, sleep
 
@@ -59,6 +60,7 @@ async def test_the_server_stops(opened: Any, where: Where, inside: bool) -> None
     # The callers go on at once.
     assert time.monotonic() - started < 0.5
     await gone(where, 1.0)
+    figure("stopped", where, time.monotonic() - started)
     await quiet(database)
     no_transactions(where.kind)
     assert await Entry.objects.count() == 0
@@ -115,6 +117,8 @@ async def test_no_bystander_is_hit(opened: Any, where: Where, seed: int) -> None
     await asyncio.gather(*bystanders)
     assert seen["cancelled"] > scaled(100), seen
     assert seen["bystander"] > 20, seen
+    figure("cancelled", where, seen["cancelled"])
+    figure("nonces", where, seen["bystander"])
     await quiet(database)
     no_transactions(where.kind)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
+from .figures import figure
 from .harness import SERVERS, Where, check, run_program, scaled
 
 SECONDS = scaled(12)
@@ -26,6 +27,8 @@ def test_nothing_grows(where: Where, seed: int) -> None:
     print(found["seen"], found["samples"][0], found["samples"][-1])
     change = grown(found["samples"])
     print(change)
+    figure("soak", where, SECONDS)
+    figure("grown", where, change["kib"])
     for name, limit in ALLOWED.items():
         assert change[name] <= limit, (name, change, [sample[name] for sample in found["samples"]])
     # The load was one.

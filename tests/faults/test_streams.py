@@ -18,6 +18,7 @@ from oxyde.exceptions import (
     TransactionTimeoutError,
 )
 
+from .figures import figure
 from .harness import SERVERS, Where, no_transactions, on, run_program, scaled
 from .programs.common import MYSQL, Account, Entry, quiet
 from .test_deadlines import lasts
@@ -175,6 +176,8 @@ def test_resident_memory(where: Where) -> None:
     """A million rows; OXYDE_FAULTS_SCALE=10 makes them ten."""
     found = run_program("stream", where, seconds=600, rows=scaled(1_000_000)).report
     assert found["rows"] == scaled(1_000_000)
+    figure("stream rows", where, found["rows"])
+    figure("stream", where, found["kib"] / 1024)
     assert found["kib"] <= 32 * 1024, found
 
 
