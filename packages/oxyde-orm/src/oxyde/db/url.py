@@ -15,6 +15,7 @@ that can be nothing else, and an ``@`` behind the place where it belongs is refu
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from dataclasses import dataclass, field
@@ -152,10 +153,11 @@ def parse_url(url: str) -> DatabaseURL:
 def _check_encodable(url: str) -> None:
     """Half of a surrogate pair stands for no character; for a byte of a file's name it does (``os.fsdecode``)."""
     errors = "surrogateescape" if url[:7].lower() == "sqlite:" else "strict"
-    try:
+    with contextlib.suppress(UnicodeEncodeError):
         url.encode(errors=errors)
-    except UnicodeEncodeError:
-        raise ValueError("a database URL must not hold half of a surrogate pair") from None
+        return
+    # Raised where the other error, which holds the URL, is over: as its context it would go with this one.
+    raise ValueError("a database URL must not hold half of a surrogate pair")
 
 
 def _unknown_scheme(scheme: str) -> str:
@@ -252,11 +254,10 @@ def _host(text: str, default_port: int) -> tuple[str, int]:
 def _decoded(text: str, part: str) -> str:
     if _BAD_ESCAPE.search(text):
         raise ValueError(f"the {part} of the database URL holds a '%' that is no escape; write it %25")
-    try:
+    with contextlib.suppress(UnicodeDecodeError):
         return unquote(text, errors="strict")
-    except UnicodeDecodeError:
-        # Without `from None` the message of the cause would quote the bytes.
-        raise ValueError(f"the {part} of the database URL is not percent-encoded UTF-8") from None
+    # Raised where the other error, which quotes the bytes, is over.
+    raise ValueError(f"the {part} of the database URL is not percent-encoded UTF-8")
 
 
 def _options(backend: str, query: str) -> tuple[dict[str, Any], dict[str, str]]:
