@@ -10,6 +10,7 @@ import asyncio
 import os
 import socket
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 READY = b"Z\0\0\0\5I"
 
 
-class Wire(asyncio.BufferedProtocol):
+class Wire(asyncio.BufferedProtocol, ABC):
     flight: bytes
 
     def __init__(self, connection: Any, number: int) -> None:
@@ -29,9 +30,9 @@ class Wire(asyncio.BufferedProtocol):
         self.waiter: asyncio.Future[None] | None = None
         self.transport: Any = None
 
+    @abstractmethod
     def ended(self, size: int) -> bool:
         """Whether the answer ends with what is in the first so many bytes of the buffer; then forgets it."""
-        raise NotImplementedError
 
     def receive(self) -> None:
         while True:

@@ -6,6 +6,7 @@ cursors that are not closed by hand take one.
 
 import asyncio
 import sqlite3
+from abc import ABC, abstractmethod
 from importlib.metadata import version
 from typing import Any, ClassVar
 
@@ -18,7 +19,7 @@ from rows import ROWS
 MANY = TypeAdapter(list[Person])
 
 
-class Driver:
+class Driver(ABC):
     """What both forms share: the connection, the shapes, and the transaction of the bulk rows."""
 
     asynchronous = True
@@ -57,11 +58,13 @@ class Driver:
         name = ROWS[row].operation
         return getattr(self, name if hasattr(self, name) else f"{name}_{shape}")
 
+    @abstractmethod
     async def one(self, key: int) -> Any:
-        raise NotImplementedError
+        """The row with this key."""
 
+    @abstractmethod
     async def many(self, age: int) -> Any:
-        raise NotImplementedError
+        """The rows of people of at least this age."""
 
     async def pk_tuple(self, key: int) -> Any:
         return typed(await self.one(key))

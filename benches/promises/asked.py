@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 POOL = 4
 Run = Callable[[str], Awaitable[Any]]
+Block = contextlib.AbstractAsyncContextManager[Any]
 
 
-class Contender:
+class Contender(ABC):
     title: ClassVar[str]
     family: ClassVar[str]
     own_limit: ClassVar[bool] = False
@@ -25,22 +27,41 @@ class Contender:
     def __init__(self, url: str, limit: float | None) -> None:
         self.url, self.limit = url, limit
 
+    @abstractmethod
     async def open(self) -> None:
-        raise NotImplementedError
+        """Connect."""
 
+    @abstractmethod
     async def close(self) -> None:
-        raise NotImplementedError
+        """Close all connections."""
 
+    @abstractmethod
     async def execute(self, sql: str) -> Any:
         """Outside of a transaction; the rows, if there are any."""
-        raise NotImplementedError
 
-    def transaction(self) -> contextlib.AbstractAsyncContextManager[Run]:
-        raise NotImplementedError
+    @abstractmethod
+    def begun(self) -> Block:
+        """A connection in a transaction."""
 
-    def nested(self, run: Run) -> contextlib.AbstractAsyncContextManager[Run]:
+    @abstractmethod
+    def savepoint(self, connection: Any) -> Block:
+        """A block in the transaction of a connection."""
+
+    @abstractmethod
+    def on(self, connection: Any) -> Run:
+        """Run a statement on a connection."""
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Run]:
+        async with self.begun() as connection:
+            self.connection = connection
+            yield self.on(connection)
+
+    @contextlib.asynccontextmanager
+    async def nested(self, run: Run) -> AsyncIterator[Run]:
         """A savepoint in it."""
-        raise NotImplementedError
+        async with self.savepoint(self.connection):
+            yield run
 
     async def limited(self, sql: str) -> Any:
         if self.own_limit or self.limit is None:
@@ -67,15 +88,16 @@ class Oxyde(Contender):
 
         return [tuple(row.values()) for row in await execute_raw(sql)]
 
-    @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Run]:
+    def begun(self) -> Block:
         from oxyde import atomic
 
-        async with atomic():
-            yield self.execute
+        return atomic()
 
-    def nested(self, run: Run) -> contextlib.AbstractAsyncContextManager[Run]:
-        return self.transaction()  # in another one it is a savepoint
+    def savepoint(self, connection: Any) -> Block:
+        return self.begun()  # which it is in another one
+
+    def on(self, connection: Any) -> Run:
+        return self.execute  # whatever runs in the block runs in its transaction
 
 
 class OxydePostgres(Oxyde):
@@ -101,15 +123,15 @@ class Asyncpg(Contender):
         return [tuple(row) for row in await self.pool.fetch(sql)]
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Run]:
+    async def begun(self) -> AsyncIterator[Any]:
         async with self.pool.acquire() as connection, connection.transaction():
-            self.connection = connection
-            yield connection.execute
+            yield connection
 
-    @contextlib.asynccontextmanager
-    async def nested(self, run: Run) -> AsyncIterator[Run]:
-        async with self.connection.transaction():
-            yield run
+    def savepoint(self, connection: Any) -> Block:
+        return connection.transaction()
+
+    def on(self, connection: Any) -> Run:
+        return connection.execute
 
 
 class Psycopg(Contender):
@@ -129,15 +151,15 @@ class Psycopg(Contender):
             return await rows(await connection.execute(sql))
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Run]:
+    async def begun(self) -> AsyncIterator[Any]:
         async with self.pool.connection() as connection, connection.transaction():
-            self.connection = connection
-            yield connection.execute
+            yield connection
 
-    @contextlib.asynccontextmanager
-    async def nested(self, run: Run) -> AsyncIterator[Run]:
-        async with self.connection.transaction():
-            yield run
+    def savepoint(self, connection: Any) -> Block:
+        return connection.transaction()
+
+    def on(self, connection: Any) -> Run:
+        return connection.execute
 
 
 async def rows(cursor: Any) -> list[tuple[Any, ...]]:
@@ -171,16 +193,11 @@ class SQLAlchemy(Contender):
         async with self.engine.begin() as connection:
             return await self.on(connection)(sql)
 
-    @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Run]:
-        async with self.engine.begin() as connection:
-            self.connection = connection
-            yield self.on(connection)
+    def begun(self) -> Block:
+        return self.engine.begin()
 
-    @contextlib.asynccontextmanager
-    async def nested(self, run: Run) -> AsyncIterator[Run]:
-        async with self.connection.begin_nested():
-            yield run
+    def savepoint(self, connection: Any) -> Block:
+        return connection.begin_nested()
 
 
 class SQLAlchemyPostgres(SQLAlchemy):
@@ -225,21 +242,22 @@ class Asyncmy(Contender):
             return await self.on(connection)(sql)
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Run]:
+    async def begun(self) -> AsyncIterator[Any]:
         async with self.pool.acquire() as connection:
             await connection.begin()
             try:
-                yield self.on(connection)
+                yield connection
             except BaseException:
                 await connection.rollback()
                 raise
             await connection.commit()
 
     @contextlib.asynccontextmanager
-    async def nested(self, run: Run) -> AsyncIterator[Run]:
+    async def savepoint(self, connection: Any) -> AsyncIterator[Any]:
+        run = self.on(connection)
         await run("SAVEPOINT one")
         try:
-            yield run
+            yield connection
         except BaseException:
             await run("ROLLBACK TO SAVEPOINT one")
             raise

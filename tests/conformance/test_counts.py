@@ -18,6 +18,7 @@ from .lanes import LANES, Lane
 
 FILE = [lane for lane in LANES if lane.name == "sqlite-file"]
 """Look-ups and single writes of a SQLite file stay on the calling thread; other lanes have figures of their own."""
+SERVERS = [lane for lane in LANES if lane.family != "sqlite"]
 
 
 class Counted(Model):
@@ -89,7 +90,7 @@ async def test_operations_take_one_connection(database: AsyncDatabase, rows: Non
 
 
 async def wake_ups(work: Callable[[], Awaitable[Any]]) -> int:
-    """How often another thread has woken the loop."""
+    """How often a thread or a connection has woken the loop."""
     selector: Any = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
     original, woken = selector.select, 0
 
@@ -123,6 +124,18 @@ async def test_wake_ups(lane: Lane, database: AsyncDatabase, rows: None) -> None
     assert (looked_up, updated) == (0, 0)
     assert await wake_ups(lambda: Counted.objects.filter(size__gte=0).all()) == 1
     assert 1 <= await wake_ups(many) <= 200
+
+
+@pytest.mark.standard_loop
+@pytest.mark.parametrize("lane", SERVERS, indirect=True, ids=lambda lane: lane.name)
+async def test_only_the_answer_of_a_server_wakes_the_loop(database: AsyncDatabase, rows: None) -> None:
+    async def look_up() -> None:
+        for _ in range(100):
+            await Counted.objects.get(id=1)
+
+    await Counted.objects.get(id=1)
+    # No descriptor but the connection's own, once for each answer.
+    assert 100 <= await wake_ups(look_up) <= 105
 
 
 async def test_python_calls_of_a_look_up(database: AsyncDatabase, rows: None) -> None:

@@ -16,6 +16,7 @@ from oxyde import AsyncDatabase, DataError, Field, Model, ProgrammingError, exec
 from tests.servers import mysql_databases
 
 from .conftest import Tables
+from .existing import check_read
 from .kinds import Kind, same
 from .lanes import mysql
 
@@ -106,16 +107,7 @@ async def made(database: AsyncDatabase) -> Any:
 
 @pytest.mark.parametrize(("annotation", "column", "stored", "value"), READS, ids=[f"{r[1]}-{r[2]}"[:50] for r in READS])
 async def test_reads(made: Any, annotation: Any, column: str, stored: str, value: Any) -> None:
-    model = await made(annotation, column)
-    await execute_raw(f"INSERT INTO {model.get_table_name()} (value) VALUES ({stored})")
-    for read in (
-        (await model.objects.get()).value,
-        (await model.objects.filter().validate("full").get()).value,
-        (await model.objects.values("value").first())["value"],
-        (await model.objects.all(mode="dict"))[0]["value"],
-    ):
-        assert same(read, value), (read, type(read))
-    assert (await model.objects.get()).maybe is None
+    await check_read(await made(annotation, column), stored, value)
 
 
 WRITES: list[tuple[Any, str, list[Any]]] = [

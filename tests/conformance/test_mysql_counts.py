@@ -1,37 +1,24 @@
-"""Guards that count what goes over the wire to MySQL and MariaDB: commands, flights, preparations, wake-ups."""
+"""Guards that count what goes over the wire to MySQL and MariaDB: commands, flights, preparations."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from oxyde import AsyncDatabase, F, Field, Model, PoolSettings, atomic
-from oxyde.db import registry
+from oxyde import AsyncDatabase, F, Field, Model, atomic
 from tests.servers import mysql_databases
 
 from .conftest import Tables
 from .lanes import mysql
+from .relay import Flown, Relay, flown, through
 
 pytestmark = mysql
 
 COMMANDS = {1: "quit", 3: "query", 0x0E: "ping", 0x16: "prepare", 0x17: "execute", 0x19: "close", 0x1F: "reset"}
 FULL = 0xFFFFFF
-
-
-class Flown(Model):
-    id: int | None = Field(default=None, db_pk=True)
-    name: str
-    size: int
-
-    class Meta:
-        is_table = True
-        table_name = "conf_flown"
 
 
 class Kept(Model):
@@ -45,93 +32,36 @@ class Kept(Model):
         table_name = "conf_kept"
 
 
-class Relay:
-    """Passes everything on and counts the client's commands by their kind, and how often the client has written."""
+class Commands:
+    """By the names that ``COMMANDS`` gives them."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self.host, self.port = host, port
-        self.sent: Counter[str] = Counter()
-        self.writes = 0
-        self.links: set[asyncio.Task[None]] = set()
+    def __init__(self) -> None:
+        self.rest, self.goes_on = b"", False
 
-    async def __aenter__(self) -> Relay:
-        self.server = await asyncio.start_server(self.link, "127.0.0.1", 0)
-        self.own_port = self.server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.server.close()
-        for task in list(self.links):
-            task.cancel()
-        await asyncio.gather(*self.links, return_exceptions=True)
-
-    async def link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.links.add(task)
-        task.add_done_callback(self.links.discard)
-        there, back = await asyncio.open_connection(self.host, self.port)
-        answers = asyncio.create_task(self.copy(there, writer))
-        rest, goes_on = b"", False
-        try:
-            while piece := await reader.read(1 << 20):
-                self.writes += 1
-                rest += piece
-                while len(rest) >= 4 and len(rest) >= 4 + (length := int.from_bytes(rest[:3], "little")):
-                    # A command begins with number 0; what is behind a full packet, or part of the login, does not.
-                    if rest[3] == 0 and not goes_on:
-                        self.sent[COMMANDS[rest[4]]] += 1
-                    goes_on = length == FULL
-                    rest = rest[4 + length :]
-                back.write(piece)
-        finally:
-            answers.cancel()
-            for stream in (back, writer):
-                stream.close()
-
-    async def copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while piece := await reader.read(1 << 20):
-                writer.write(piece)
-
-    async def count(self, work: Callable[[], Awaitable[Any]]) -> dict[str, int]:
-        before, writes = self.sent.copy(), self.writes
-        await work()
-        self.last_writes = self.writes - writes
-        return dict(self.sent - before)
+    def feed(self, piece: bytes) -> Iterator[str]:
+        self.rest += piece
+        while len(self.rest) >= 4 and len(self.rest) >= 4 + (length := int.from_bytes(self.rest[:3], "little")):
+            # A command begins with number 0; what is behind a full packet, or part of the login, does not.
+            if self.rest[3] == 0 and not self.goes_on:
+                yield COMMANDS[self.rest[4]]
+            self.goes_on = length == FULL
+            self.rest = self.rest[4 + length :]
 
 
 @pytest.fixture
 async def relay(database: AsyncDatabase, tables: Tables) -> AsyncIterator[Relay]:
-    """The lane's database as "default", but through a relay, on one connection."""
-    async with through(database, tables, 1) as relay:
+    """The lane's database through a relay, on one connection."""
+    await flown(tables, Kept)
+    async with through(database, Commands, connections=1, port=3306) as relay:
         yield relay
 
 
 @pytest.fixture
 async def four(database: AsyncDatabase, tables: Tables) -> AsyncIterator[Relay]:
-    """The same with four connections."""
-    async with through(database, tables, 4) as relay:
+    """The same on four."""
+    await flown(tables)
+    async with through(database, Commands, connections=4, port=3306) as relay:
         yield relay
-
-
-@contextlib.asynccontextmanager
-async def through(database: AsyncDatabase, tables: Tables, connections: int) -> AsyncIterator[Relay]:
-    await tables(Flown, Kept)
-    await Flown.objects.bulk_create([Flown(name=f"n{number}", size=number) for number in range(200)])
-    url = urlsplit(database._url)
-    assert url.hostname is not None
-    async with Relay(url.hostname, url.port or 3306) as relay:
-        login = url.netloc.rpartition("@")[0] or "root"
-        address = urlunsplit(url._replace(netloc=f"{login}@127.0.0.1:{relay.own_port}", query="ssl_mode=disable"))
-        settings = PoolSettings(max_connections=connections, min_connections=connections)
-        async with AsyncDatabase(address, name="default", settings=settings, overwrite=True) as proxied:
-            await asyncio.gather(*(Flown.objects.filter(size=number).all() for number in range(20)))
-            while proxied.stats()["idle"] < connections:
-                await asyncio.sleep(0.01)
-            yield relay
-        # What is dropped in the end is dropped directly.
-        registry.connections["default"] = database
 
 
 KNOWN = {"execute": 1}
@@ -244,27 +174,3 @@ class TestWhatComesBack:
         # BEGIN, SAVEPOINT, RELEASE, COMMIT.
         counted = {"query": 2, "execute": 1} if returns else {"query": 4, "execute": 11}
         assert await relay.count(upserts) == counted
-
-
-@pytest.mark.standard_loop
-async def test_only_the_answer_wakes_the_loop(database: AsyncDatabase, tables: Tables) -> None:
-    await tables(Flown)
-    await Flown.objects.create(id=1, name="a", size=1)
-    selector: Any = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
-    original, woken = selector.select, 0
-
-    def select(timeout: float | None = None) -> Any:
-        nonlocal woken
-        events = original(timeout)
-        woken += len(events)
-        return events
-
-    await Flown.objects.get(id=1)
-    selector.select = select
-    try:
-        for _ in range(100):
-            await Flown.objects.get(id=1)
-    finally:
-        selector.select = original
-    # No descriptor but the connection's own, once for each answer.
-    assert 100 <= woken <= 105

@@ -1,7 +1,8 @@
-"""A password to look for, and everything in which it could show."""
+"""A password to look for, everything in which it could show, and attempts to connect with it."""
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import dataclasses
 import pickle
@@ -22,22 +23,27 @@ PASSWORDS = [
         *("[*]", "*\n", "%25*", "*=*", "@*", "/*", ":*", "?*", "*\x7f", "$(*)", "🦀*", "*" + "x" * 3_000),
     )
 ]
+# Whatever such a character cuts off, a piece of it shows.
+SECRET = f"ä {CANARY} p@{CANARY}'s:{CANARY}/{CANARY}#{CANARY}%{CANARY}?{CANARY}"
+QUICK = PoolSettings(connect_timeout=0.5, acquire_timeout=0.5)
 
 
 def told(error: BaseException) -> Iterator[str]:
-    """Everything that a program, a log or a person may see of an error."""
-    yield from (str(error), repr(error), repr(error.args), "".join(traceback.format_exception(error)))
+    """Everything that a program, a log or a person may see of an error and of those behind it."""
     seen, rest = set(), [error]
     while rest:
         one = rest.pop()
         if id(one) in seen:
             continue
         seen.add(id(one))
-        yield from (repr(vars(one)), repr(getattr(one, "__notes__", "")))
+        yield from (str(one), repr(one), repr(one.args), repr(vars(one)), repr(getattr(one, "__notes__", "")))
         rest += [other for other in (one.__cause__, one.__context__) if other is not None]
+        if isinstance(one, BaseExceptionGroup):
+            rest += one.exceptions
+    yield "".join(traceback.format_exception(error))
     if type(error).__module__.startswith("oxyde"):
         again = pickle.loads(pickle.dumps(error))
-        yield from (repr(again), str(again), repr(vars(copy.copy(error))))
+        yield from (repr(again), str(again), repr(vars(again)), repr(vars(copy.copy(error))))
 
 
 def shown(database: AsyncDatabase) -> Iterator[str]:
@@ -57,15 +63,15 @@ def check_silent(texts: Iterator[str], what: object) -> None:
         assert CANARY not in text.lower(), (str(what).replace(CANARY, "…"), text)
 
 
-async def attempt(url: str, seen: Counter[str], **arguments: Any) -> None:
-    """Connect; whatever fails on the way says nothing."""
+async def attempt(url: str, seen: Counter[str], *, settings: PoolSettings | None = QUICK, **arguments: Any) -> None:
+    """Connect; whatever fails on the way says nothing, and is counted."""
     database = None
-    settings = PoolSettings(connect_timeout=0.5, acquire_timeout=0.5)
     try:
         database = AsyncDatabase(url, settings=settings, auto_register=False, **arguments)
         check_silent(shown(database), url)
         await database.connect()
-        await execute_raw("SELECT 1", client=database)
+        async with asyncio.timeout(2):
+            await execute_raw("SELECT 1", client=database)
     except AssertionError:
         raise
     except Exception as error:

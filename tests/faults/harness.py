@@ -1,4 +1,4 @@
-"""Running scripts in clean processes, looking at a database from outside, and stepping through suspensions."""
+"""Running scripts in clean processes, and looking at a database from outside."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -240,55 +240,6 @@ class Holder:
     def __exit__(self, *exc: object) -> None:
         if self.process.returncode is None:
             self.let_go()
-
-
-class Stepped:
-    """Awaits a coroutine and cancels it by hand at its k-th suspension.
-
-    ``late`` lets what it waits for happen first: that is a task cancelled after its future is done and before it runs
-    on, when a result is there that nobody will take.
-    """
-
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], k: int, *, late: bool) -> None:
-        self.coroutine, self.k, self.late = coroutine, k, late
-        self.suspensions = 0
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        step: Callable[[Any], Any] = self.coroutine.send
-        argument: Any = None
-        while True:
-            try:
-                waited_for = step(argument)
-            except StopIteration as stop:
-                return stop.value
-            self.suspensions += 1
-            cancelled = self.suspensions == self.k
-            if cancelled and not self.late:
-                if waited_for is not None:
-                    waited_for._asyncio_future_blocking = False
-                    waited_for.cancel()
-                # As in a task: the cancellation arrives with a later turn of the loop.
-                waited_for = None
-            try:
-                yield waited_for
-            except BaseException as error:
-                step, argument = self.coroutine.throw, error
-            else:
-                step, argument = self.coroutine.send, None
-            if cancelled:
-                step, argument = self.coroutine.throw, asyncio.CancelledError("by hand")
-
-
-async def cancelled_at(
-    coroutine: Coroutine[Any, Any, Any], k: int, *, late: bool
-) -> tuple[int, Any, BaseException | None]:
-    """The number of suspensions, the result and the exception of a coroutine that is cancelled at its k-th."""
-    stepped = Stepped(coroutine, k, late=late)
-    try:
-        result = await stepped
-    except BaseException as error:
-        return stepped.suspensions, None, error
-    return stepped.suspensions, result, None
 
 
 SESSION = {"postgres": "SELECT pg_backend_pid() AS id", "mysql": "SELECT CONNECTION_ID() AS id"}

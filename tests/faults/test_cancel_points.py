@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -17,25 +16,17 @@ import pytest
 from oxyde import AsyncDatabase, atomic
 from oxyde.db import get_active_transaction
 
-from .harness import SERVERS, Where, cancelled_at, check, no_transactions, on
+from .harness import SERVERS, Where, check, no_transactions, on
 from .programs.common import Account, Entry, ask, quiet
+from .suspensions import Operations, cancelled_at, thrown_away
 
-Operation = Callable[[str], Awaitable[Any]]
-OPERATIONS: dict[str, tuple[Operation, int]] = {}
+OPERATIONS = Operations()
 
 
 TRANSACTIONS = ("transaction", "nested", "stream_in_transaction")
 
 
-def operation(rows: int) -> Callable[[Operation], Operation]:
-    def register(function: Operation) -> Operation:
-        OPERATIONS[function.__name__] = (function, rows)
-        return function
-
-    return register
-
-
-@operation(rows=0)
+@OPERATIONS.leaves(rows=0)
 async def get(nonce: str) -> None:
     # More look-ups than are answered without a turn of the loop.
     for number in [*range(1, 41), 7]:
@@ -43,28 +34,28 @@ async def get(nonce: str) -> None:
         assert account.owner == f"owner-{number}"
 
 
-@operation(rows=0)
+@OPERATIONS.leaves(rows=0)
 async def scan(nonce: str) -> None:
     assert await Account.objects.filter(balance=100).count() == 40
 
 
-@operation(rows=1)
+@OPERATIONS.leaves(rows=1)
 async def create(nonce: str) -> None:
     assert (await Entry.objects.create(nonce=nonce, part=5)).part == 5
 
 
-@operation(rows=200)
+@OPERATIONS.leaves(rows=200)
 async def bulk_create(nonce: str) -> None:
     made = await Entry.objects.bulk_create([Entry(nonce=nonce, part=part) for part in range(200)])
     assert [entry.part for entry in made] == list(range(200))
 
 
-@operation(rows=0)
+@OPERATIONS.leaves(rows=0)
 async def update(nonce: str) -> None:
     assert await Account.objects.filter(id=3).update(balance=100) == 1
 
 
-@operation(rows=1)
+@OPERATIONS.leaves(rows=1)
 async def save(nonce: str) -> None:
     entry = Entry(nonce=nonce)
     await entry.save()
@@ -72,26 +63,26 @@ async def save(nonce: str) -> None:
     assert entry.nonce == nonce
 
 
-@operation(rows=1)
+@OPERATIONS.leaves(rows=1)
 async def raw(nonce: str) -> None:
     await ask("INSERT INTO faults_entry (nonce, part) VALUES (?, 0)", nonce)
     assert await ask("SELECT CAST(? AS TEXT) AS nonce", nonce) == [{"nonce": nonce}]
 
 
-@operation(rows=0)
+@OPERATIONS.leaves(rows=0)
 async def empty_transaction(nonce: str) -> None:
     async with atomic():
         pass
 
 
-@operation(rows=2)
+@OPERATIONS.leaves(rows=2)
 async def transaction(nonce: str) -> None:
     async with atomic():
         await Entry.objects.create(nonce=nonce, part=0)
         await Entry.objects.create(nonce=nonce, part=1)
 
 
-@operation(rows=3)
+@OPERATIONS.leaves(rows=3)
 async def nested(nonce: str) -> None:
     async with atomic():
         await Entry.objects.create(nonce=nonce, part=0)
@@ -108,19 +99,19 @@ async def nested(nonce: str) -> None:
             await Entry.objects.create(nonce=nonce, part=3)
 
 
-@operation(rows=0)
+@OPERATIONS.leaves(rows=0)
 async def reading_transaction(nonce: str) -> None:
     async with atomic(read_only=True):
         assert await Account.objects.count() == 40
         assert (await Account.objects.get(id=4)).owner == "owner-4"
 
 
-@operation(rows=0)
+@OPERATIONS.leaves(rows=0)
 async def stream(nonce: str) -> None:
     assert [account.id async for account in Account.objects.order_by("id").iterate(7)] == list(range(1, 41))
 
 
-@operation(rows=1)
+@OPERATIONS.leaves(rows=1)
 async def stream_in_transaction(nonce: str) -> None:
     async with atomic():
         numbers = []
@@ -218,22 +209,9 @@ async def test_thrown_away(opened: Any, where: Where) -> None:
     database = await opened(accounts=40, sqlite_inline=False)
     for name, (run, rows) in OPERATIONS.items():
         for k in range(1, 30):
-            coroutine = run(nonce := f"{name} {k}")
-            for _ in range(k):
-                try:
-                    waited_for = coroutine.send(None)  # type: ignore[attr-defined]
-                except StopIteration:
-                    break
-                if waited_for is not None:
-                    waited_for._asyncio_future_blocking = False
-                    await asyncio.wait((waited_for,))
-                else:
-                    await asyncio.sleep(0)
-            else:
-                coroutine.close()  # type: ignore[attr-defined]
-                assert await look_whole(where, database, nonce) in (0, rows)
-                continue
-            break
+            if not await thrown_away(run(nonce := f"{name} {k}"), k):
+                break
+            assert await look_whole(where, database, nonce) in (0, rows)
         assert k > 1
     await database.disconnect()
     check(where)

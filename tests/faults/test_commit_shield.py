@@ -14,18 +14,13 @@ import pytest
 
 from oxyde.exceptions import LockTimeoutError
 
-from .commits import cancelled_in_commit, write
+from .commits import cancelled_in_commit, rolled_back_while_cancelled, stored, write
 from .harness import Holder, Where, check, on, outside
 from .programs.common import quiet
 
 pytestmark = on("file")
 
 READING = ("BEGIN", "SELECT count(*) FROM faults_entry")
-
-
-def stored(where: Where) -> int:
-    (count,) = outside(where, "SELECT count(*) FROM faults_entry")[0]
-    return int(count[0])
 
 
 async def test_committed(opened: Any, where: Where) -> None:
@@ -63,17 +58,7 @@ async def test_unknown_after_commit_timeout(opened: Any, where: Where) -> None:
 async def test_rolled_back(opened: Any, where: Where) -> None:
     """SQLite keeps the transaction when COMMIT finds the file locked; we do not."""
     database = await opened(sqlite_journal_mode="DELETE", sqlite_busy_timeout=300)
-    calls: list[str] = []
-    with Holder(where, *READING):
-        error = await cancelled_in_commit(calls, lambda: None, 0.0)
-        assert error.commit_outcome == "rolled_back"  # type: ignore[attr-defined]
-        assert isinstance(error.__cause__, LockTimeoutError)
-        await quiet(database)
-    assert calls == []
-    assert stored(where) == 0
-    check(where)
-    await write("after", calls, asyncio.Event())
-    assert calls == ["after"]
+    await rolled_back_while_cancelled(where, database, Holder(where, *READING))
 
 
 async def test_an_error_of_commit(opened: Any, where: Where) -> None:

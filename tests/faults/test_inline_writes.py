@@ -15,7 +15,6 @@ from oxyde.exceptions import CheckViolationError, IntegrityError, PoolTimeoutErr
 from .harness import (
     Holder,
     Where,
-    cancelled_at,
     check,
     finish_program,
     on,
@@ -25,6 +24,7 @@ from .harness import (
     start_program,
 )
 from .programs.common import Account, Entry, prepared
+from .suspensions import cancelled_at
 
 pytestmark = on("file")
 

@@ -53,11 +53,12 @@ async def test_it_is_noticed(opened: Any, where: Where, statement: str, nested: 
             for text in prelude:
                 await execute_raw(text)
             await Entry.objects.create(nonce="before")
-            if nested:
-                async with atomic():
+            with pytest.raises(TransactionBrokenError):
+                if nested:
+                    async with atomic():
+                        await execute_raw(COMMITS[statement])
+                else:
                     await execute_raw(COMMITS[statement])
-            else:
-                await execute_raw(COMMITS[statement])
             with pytest.raises(TransactionBrokenError):
                 await Entry.objects.create(nonce="after")
             with pytest.raises(TransactionBrokenError):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -15,11 +14,11 @@ import pytest
 from oxyde import AsyncDatabase, ConnectionLostError, OperationalError, advisory_lock, atomic, get_connection
 from oxyde.db import get_active_transaction
 
-from .harness import SERVERS, Where, cancelled_at, no_transactions, on
+from .harness import SERVERS, Where, no_transactions, on
 from .programs.common import MYSQL, Account, Entry, ask, quiet
+from .suspensions import Operations, cancelled_at, thrown_away
 
-Operation = Callable[[str], Awaitable[Any]]
-OPERATIONS: dict[str, tuple[Operation, int]] = {}
+OPERATIONS = Operations()
 
 PICKED = {
     "sqlite": "CREATE TEMP TABLE picked (id INTEGER)",
@@ -57,19 +56,11 @@ LONG = {
 BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgres": "BEGIN", "mysql": "START TRANSACTION", "mariadb": "START TRANSACTION"}
 
 
-def operation(rows: int) -> Callable[[Operation], Operation]:
-    def register(function: Operation) -> Operation:
-        OPERATIONS[function.__name__] = (function, rows)
-        return function
-
-    return register
-
-
 def entry(nonce: str) -> str:
     return f"INSERT INTO faults_entry (nonce, part) VALUES ('{nonce}', 0)"
 
 
-@operation(rows=1)
+@OPERATIONS.leaves(rows=1)
 async def statements(nonce: str) -> None:
     database = get_connection()
     async with database.connection() as conn:
@@ -80,7 +71,7 @@ async def statements(nonce: str) -> None:
         assert await conn.fetch("SELECT count(*) AS n FROM picked") == [{"n": 0}]
 
 
-@operation(rows=0)
+@OPERATIONS.leaves(rows=0)
 async def begun_by_hand(nonce: str) -> None:
     database = get_connection()
     async with database.connection() as conn:
@@ -88,7 +79,7 @@ async def begun_by_hand(nonce: str) -> None:
         await conn.execute(entry(nonce))
 
 
-@operation(rows=2)
+@OPERATIONS.leaves(rows=2)
 async def transactions(nonce: str) -> None:
     database = get_connection()
     async with database.connection() as conn:
@@ -101,32 +92,32 @@ async def transactions(nonce: str) -> None:
         assert len(await conn.fetch("SELECT id FROM picked")) == 1
 
 
-@operation(rows=0)
+@OPERATIONS.leaves(rows=0)
 async def lock(nonce: str) -> None:
     async with advisory_lock(nonce):
         await asyncio.sleep(0)
 
 
-@operation(rows=0)
+@OPERATIONS.leaves(rows=0)
 async def lock_in_time(nonce: str) -> None:
     async with advisory_lock(nonce, wait=5):
         await asyncio.sleep(0)
 
 
-@operation(rows=1)
+@OPERATIONS.leaves(rows=1)
 async def lock_in_a_transaction(nonce: str) -> None:
     async with atomic(), advisory_lock(nonce, wait=5):
         await Entry.objects.create(nonce=nonce)
 
 
-@operation(rows=0)
+@OPERATIONS.leaves(rows=0)
 async def listen(nonce: str) -> None:
     async with get_connection().connection() as conn, conn.listen(nonce) as notifications:
         await conn.notify(nonce, "heard")
         assert (await anext(notifications)).payload == "heard"
 
 
-@operation(rows=1)
+@OPERATIONS.leaves(rows=1)
 async def copy(nonce: str) -> None:
     async with get_connection().connection() as conn:
         await conn.copy_in("COPY faults_entry (nonce, part) FROM STDIN", f"{nonce}\t0\n".encode())
@@ -176,7 +167,7 @@ async def test_every_suspension(opened: Any, where: Where, name: str, late: bool
     await run(f"{name} warm")
     for k in itertools.count(1):
         nonce = f"{name} {k}"
-        suspensions, _, error = await cancelled_at(run(nonce), k, late=late)  # type: ignore[arg-type]
+        suspensions, _, error = await cancelled_at(run(nonce), k, late=late)
         left = await look_whole(where, database, nonce, before)
         if suspensions < k:
             assert error is None
@@ -196,22 +187,9 @@ async def test_thrown_away(opened: Any, where: Where) -> None:
         if where.kind not in ONLY.get(name, (where.kind,)):
             continue
         for k in range(1, 30):
-            coroutine = run(nonce := f"{name} {k}")
-            for _ in range(k):
-                try:
-                    waited_for = coroutine.send(None)  # type: ignore[attr-defined]
-                except StopIteration:
-                    break
-                if waited_for is not None:
-                    waited_for._asyncio_future_blocking = False
-                    await asyncio.wait((waited_for,))
-                else:
-                    await asyncio.sleep(0)
-            else:
-                coroutine.close()  # type: ignore[attr-defined]
-                assert await look_whole(where, database, nonce, before) in (0, rows)
-                continue
-            break
+            if not await thrown_away(run(nonce := f"{name} {k}"), k):
+                break
+            assert await look_whole(where, database, nonce, before) in (0, rows)
         assert k > 1
 
 

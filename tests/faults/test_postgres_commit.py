@@ -15,8 +15,8 @@ import pytest
 from oxyde import execute_raw
 from oxyde.exceptions import LockTimeoutError
 
-from .commits import cancelled_in_commit, write
-from .harness import HeldSession, Where, check, on, outside
+from .commits import cancelled_in_commit, rolled_back_while_cancelled, stored, write
+from .harness import HeldSession, Where, check, on
 from .programs.common import quiet
 
 pytestmark = on("postgres")
@@ -33,10 +33,6 @@ async def slow_commits(limit: str = "0") -> None:
         "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON faults_entry DEFERRABLE INITIALLY DEFERRED "
         "FOR EACH ROW EXECUTE FUNCTION wait_in_commit()"
     )
-
-
-def stored(where: Where) -> int:
-    return int(outside(where, "SELECT count(*) FROM faults_entry")[0][0][0])
 
 
 async def test_committed(opened: Any, where: Where) -> None:
@@ -77,17 +73,7 @@ async def test_unknown_after_commit_timeout(opened: Any, where: Where) -> None:
 async def test_rolled_back(opened: Any, where: Where) -> None:
     database = await opened()
     await slow_commits("300ms")
-    calls: list[str] = []
-    with HeldSession(HELD):
-        error = await cancelled_in_commit(calls, lambda: None, 0.0)
-        assert error.commit_outcome == "rolled_back"  # type: ignore[attr-defined]
-        assert isinstance(error.__cause__, LockTimeoutError)
-        await quiet(database)
-    assert calls == []
-    assert stored(where) == 0
-    check(where)
-    await write("after", calls, asyncio.Event())
-    assert calls == ["after"]
+    await rolled_back_while_cancelled(where, database, HeldSession(HELD))
 
 
 async def test_an_error_of_commit(opened: Any, where: Where) -> None:

@@ -3,8 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
+
+from oxyde.db import atomic
+
+EXPECTED = ["a", "b", "d"]
+"""What `nested_blocks` leaves when nothing disturbs it."""
+
+
+async def nested_blocks(calls: list[str], insert: Callable[[str], Awaitable[None]]) -> None:
+    """A transaction with a callback, a block that succeeds and one that fails in it."""
+    async with atomic() as tx:
+        tx.on_commit(lambda: calls.append("called"))
+        await insert("a")
+        async with atomic():
+            await insert("b")
+        try:
+            async with atomic():
+                await insert("c")
+                raise LookupError
+        except LookupError:
+            pass
+        await insert("d")
 
 
 class Driven:

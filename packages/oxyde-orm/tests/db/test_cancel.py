@@ -11,27 +11,11 @@ from oxyde.db import AsyncDatabase, atomic, get_active_transaction
 
 from .conftest import insert
 from .fake_core import Server
-from .kloop import cancelled_at, closed_at, thrown_at
-
-EXPECTED = ["a", "b", "d"]
+from .kloop import EXPECTED, cancelled_at, closed_at, nested_blocks, thrown_at
 
 
 def scenario(calls: list[str]) -> object:
-    async def run() -> None:
-        async with atomic() as tx:
-            tx.on_commit(lambda: calls.append("called"))
-            await insert("a")
-            async with atomic():
-                await insert("b")
-            try:
-                async with atomic():
-                    await insert("c")
-                    raise LookupError
-            except LookupError:
-                pass
-            await insert("d")
-
-    return run()
+    return nested_blocks(calls, insert)
 
 
 async def settle(server: Server) -> None:

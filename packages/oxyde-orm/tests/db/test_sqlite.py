@@ -36,7 +36,7 @@ from oxyde.exceptions import (
     UniqueViolationError,
 )
 
-from .kloop import cancelled_at, closed_at
+from .kloop import EXPECTED, cancelled_at, closed_at, nested_blocks
 
 
 async def execute(text: str, *params: object, write: bool = True, using: object = None) -> list[dict]:
@@ -299,25 +299,8 @@ async def test_locked_by_another_process(file: Path, options: str, settings: dic
         other.communicate("")
 
 
-EXPECTED = ["a", "b", "d"]
-
-
 def scenario(calls: list[str]) -> object:
-    async def run() -> None:
-        async with atomic() as tx:
-            tx.on_commit(lambda: calls.append("called"))
-            await insert("a")
-            async with atomic():
-                await insert("b")
-            try:
-                async with atomic():
-                    await insert("c")
-                    raise LookupError
-            except LookupError:
-                pass
-            await insert("d")
-
-    return run()
+    return nested_blocks(calls, insert)
 
 
 @pytest.mark.parametrize("late", [False, True])

@@ -115,7 +115,7 @@ class AsyncDatabase:
         self._url = url if self._parsed.password is None else str(self._parsed)
         self._password = self._parsed.password if password is None else self._checked(password)
         self._name = name
-        self._backend = self._asked
+        self._backend = self._parsed.dialect
         self._lock = threading.Lock()
         self._connecting: concurrent.futures.Future[Exception | None] | None = None
         # The engine while connected; resolve() reads it on every query.
@@ -128,8 +128,8 @@ class AsyncDatabase:
     def _checked(self, password: PasswordSource) -> PasswordSource:
         if not isinstance(password, str) and not callable(password):
             raise TypeError(f"password must be a string or a function, not {type(password).__name__}")
-        if self._parsed.backend == "sqlite":
-            raise ValueError("a sqlite database has no password")
+        if self._parsed.is_file:
+            raise ValueError(f"a {self._parsed.backend} database has no password")
         if self._parsed.password is not None:
             raise ValueError("the password is given twice: in the database URL and as password=")
         return password
@@ -153,13 +153,9 @@ class AsyncDatabase:
         return self._backend
 
     @property
-    def _asked(self) -> str:
-        return "mariadb" if self._parsed.scheme == "mariadb" else self._parsed.backend
-
-    @property
     def in_memory(self) -> bool:
         """Whether this is a SQLite memory database, which has exactly one connection."""
-        return self._parsed.backend == "sqlite" and self._parsed.path is None
+        return self._parsed.in_memory
 
     @property
     def connected(self) -> bool:
@@ -185,8 +181,8 @@ class AsyncDatabase:
         self.commit_timeout = effective.seconds("commit_timeout")
 
     def _open(self) -> oxyde_core.Database:
-        config: dict[str, Any] = {"backend": self._asked, "name": self._name}
-        config |= self._file() if self._parsed.backend == "sqlite" else self._server()
+        config: dict[str, Any] = {"backend": self._parsed.dialect, "name": self._name}
+        config |= self._file() if self._parsed.is_file else self._server()
         return oxyde_core.Database(config)
 
     def _file(self) -> dict[str, Any]:
@@ -202,18 +198,15 @@ class AsyncDatabase:
 
     def _server(self) -> dict[str, Any]:
         parsed = self._parsed
-        # As the databases' own programs do: the user of the process, and on PostgreSQL a database that is called so.
+        # As the databases' own programs do: the user of the process.
         user = parsed.username if parsed.username is not None else system_user()
-        database = parsed.database
-        if database is None and parsed.backend == "postgres":
-            database = user
         return {
             "settings": self._effective.to_payload(),
             "hosts": list(parsed.hosts),
             "socket": parsed.socket,
             "user": user,
             "password": self._password,
-            "database": database,
+            "database": parsed.database_for(user),
             "target_session_attrs": parsed.target_session_attrs,
             "options": parsed.engine_options,
         }
@@ -286,9 +279,8 @@ class AsyncDatabase:
         """Return where the database is, by OpenTelemetry's names: nothing of who asks, and of several hosts none."""
         parsed = self._parsed
         found: dict[str, str | int] = {}
-        namespace = parsed.database if parsed.backend != "sqlite" else parsed.path
-        if namespace is not None:
-            found["db.namespace"] = namespace
+        if parsed.namespace is not None:
+            found["db.namespace"] = parsed.namespace
         if parsed.socket is not None:
             found["server.address"] = parsed.socket
         elif len(parsed.hosts) == 1:
@@ -327,7 +319,7 @@ class AsyncDatabase:
         """Tell the engine to close, without waiting for it."""
         with self._lock:
             core, self.core = self.core, None
-            self._backend = self._asked
+            self._backend = self._parsed.dialect
         return None if core is None else core.close(timeout)
 
     async def ensure_connected(self) -> None:

@@ -1,4 +1,4 @@
-"""What the transactions of each database can do, one flag each.
+"""What each database can do beyond plain statements, one flag each.
 
 Asked by name instead of by brand, so that a new database is a new row here and nothing else.
 """
@@ -23,8 +23,11 @@ class TransactionFeatures:
     """One row of the table."""
 
     isolation: frozenset[str]
+    """The levels that it can be asked for."""
     deferrable: bool
+    """A serializable reader can wait for a snapshot that nobody disturbs."""
     one_writer: bool
+    """One connection writes at a time; who wants to write beside it waits."""
     ddl: bool
     """Tables are made and dropped in a transaction like rows; elsewhere that would end it."""
     copy: bool = False
@@ -89,7 +92,7 @@ TABLE_NAMES = {
 
 
 def features(database: AsyncDatabase) -> TransactionFeatures:
-    """Return what a database can do."""
+    """Return what a database can do; while it is connected, the server that answers."""
     return FEATURES[database.backend]
 
 

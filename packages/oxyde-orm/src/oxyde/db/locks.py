@@ -62,12 +62,13 @@ class advisory_lock:  # noqa: N801 - used like a function
 
     On PostgreSQL a key is a number within the current database; a text stands for the first eight bytes of its SHA-256,
     as a signed big-endian number. On MySQL and MariaDB it is a name on the whole server: a text of at most 64
-    characters, all ASCII and none a capital letter, names itself; any other text is called ``oxyde_`` and the first 58
-    digits of its SHA-256; a number ``n`` is called ``oxyde_n``.
+    characters, all of them printable ASCII, no capital letter among them and no blank at its ends, names itself; any
+    other text is called ``oxyde_`` and the first 58 digits of its SHA-256; a number ``n`` is called ``oxyde_n``.
 
-    Raises ``LockTimeoutError`` if the lock was not obtained in time, ``NotSupportedError`` on SQLite,
-    ``ConnectionLostError`` at the end of the block if the lock was lost with its connection: what the block did may
-    have been done beside another holder of the lock.
+    Raises ``TypeError`` or ``ValueError`` for a key or a ``wait`` that is none, ``LockTimeoutError`` if the lock was
+    not obtained in time, ``NotSupportedError`` on SQLite, in ``atomic(connection=…)`` on MySQL and MariaDB, and for
+    ``shared=True`` where locks cannot be shared, ``ConnectionLostError`` at the end of the block if the lock was lost
+    with its connection: what the block did may have been done beside another holder of the lock.
 
     >>> async with advisory_lock("nightly report", wait=0):
     ...     await write_report()

@@ -86,13 +86,15 @@ class Watcher(Protocol):
 
     wants_origin: bool
 
-    def begin(self, operation: Operation) -> Any: ...
+    def begin(self, operation: Operation) -> Any:
+        """Called before it is handed to the engine: how it will end is not known yet."""
 
-    def end(self, operation: Operation, token: Any) -> None: ...
+    def end(self, operation: Operation, token: Any) -> None:
+        """Called once when it has ended, well or not, or was cancelled."""
 
 
 class ObservedDatabase:
-    """The engine of a database with somebody watching."""
+    """The engine of a database with somebody watching: its methods, arguments and answers are the engine's."""
 
     __slots__ = ("_engine", "_watchers", "_wants_origin")
 
@@ -275,7 +277,10 @@ class ObservedPin:
 
 
 class ObservedCursor:
-    """A stream of a database that is watched: its first piece is the statement, each further one a FETCH."""
+    """A stream of a database that is watched: its first piece is the statement, each further one a FETCH.
+
+    Methods are those of the engine's cursor.
+    """
 
     __slots__ = ("_begun", "_cursor", "_database", "_name", "_table", "_text", "_values")
 

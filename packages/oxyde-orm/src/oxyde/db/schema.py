@@ -64,8 +64,11 @@ async def drop_tables(
 ) -> None:
     """Drop the tables of ``models`` with all their rows; referring tables go first.
 
-    Without ``models``: every registered table whose ``Meta.database`` is this one or not given. With
-    ``if_exists=False`` a table that is not there is a ``ProgrammingError``.
+    Without ``models``: every registered table whose ``Meta.database`` is this one or not given. Tables that are not
+    there are passed over.
+
+    Raises ``ProgrammingError`` for them with ``if_exists=False``, ``NotSupportedError`` inside a transaction on MySQL
+    and MariaDB and ``RuntimeError`` if a model refers to one that is not defined yet.
 
     >>> await drop_tables(models=[Sale])
     """

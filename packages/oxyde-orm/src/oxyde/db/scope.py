@@ -395,6 +395,7 @@ def leave(database: AsyncDatabase, block: Marker, before: Marker | None) -> None
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the loop that runs this code; None in a thread without one."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

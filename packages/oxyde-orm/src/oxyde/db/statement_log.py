@@ -43,6 +43,7 @@ class StatementLog:
         """Nothing: what is to be told is known at the end."""
 
     def end(self, operation: Operation, token: Any) -> None:
+        """Write it to the logs that want it."""
         if self._every and statements.isEnabledFor(logging.DEBUG):
             self._write(statements, logging.DEBUG, operation, "")
         if self._threshold is not None and operation.seconds >= self._threshold:

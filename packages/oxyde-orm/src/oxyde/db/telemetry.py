@@ -76,6 +76,7 @@ class Telemetry:
         self._common |= database.peer()
 
     def begin(self, operation: Operation) -> tuple[dict[str, Any], Any]:
+        """Start its span; the token is what the duration is measured by, and the span."""
         attributes = dict(self._common)
         if operation.name:
             attributes["db.operation.name"] = operation.name
@@ -94,6 +95,7 @@ class Telemetry:
         return attributes, span
 
     def end(self, operation: Operation, token: tuple[dict[str, Any], Any]) -> None:
+        """End its span and record how long it took."""
         attributes, span = token
         if operation.error is not None:
             code = getattr(operation.error, "sqlstate", None) or getattr(operation.error, "code", None)

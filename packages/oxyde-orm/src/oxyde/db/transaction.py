@@ -45,12 +45,16 @@ class _Atomic:
     too). ``timeout`` (seconds or timedelta; default ``PoolSettings.transaction_timeout``) rolls the transaction back at
     once when it passes; the next database call and the end of the block raise ``TransactionTimeoutError``.
     ``isolation`` is one of "read_uncommitted", "read_committed", "repeatable_read", "serializable".
-    ``read_only=True`` refuses writes and, on SQLite, does not wait for the writer. ``durable=True`` insists on being
-    the outermost block. ``savepoint=False`` makes a nested block part of the one around it: its failure breaks the
-    whole transaction. ``retries`` runs a
-    decorated function again after a retryable error (see ``atomic.retrying`` for a block).
+    ``read_only=True`` refuses writes and, on SQLite, does not wait for the writer. ``deferrable=True`` lets a
+    serializable reader on PostgreSQL wait for a snapshot that nobody disturbs. ``durable=True`` insists on being the
+    outermost block. ``savepoint=False`` makes a nested block part of the one around it: its failure breaks the whole
+    transaction. ``retries`` runs a decorated function again after a retryable error (see ``atomic.retrying`` for a
+    block).
 
-    Raises ``KeyError`` for an unknown alias, ``NotSupportedError`` for what the database cannot do,
+    Raises ``KeyError`` for an unknown alias, ``TypeError`` or ``ValueError`` for arguments that make no sense,
+    ``NotSupportedError`` for what the database cannot do, ``TransactionError`` for a nested block that asks for what
+    only the outermost one decides, ``TransactionTaskError`` if a task still has a block open at the end of this one,
+    ``TransactionBrokenError`` if a statement has ended the transaction in a way that may have been a commit,
     ``TransactionRolledBackError`` if the database had rolled back what the block believes done,
     ``CommitUnknownError`` if the answer to COMMIT was lost. A task cancelled during COMMIT waits up to
     ``commit_timeout`` seconds for the answer and raises its ``CancelledError`` with ``commit_outcome`` "committed",

@@ -15,6 +15,7 @@ that can be nothing else, and an ``@`` behind the place where it belongs is refu
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from dataclasses import dataclass, field
@@ -25,34 +26,73 @@ from .settings import OPTIONS
 
 __all__ = ["DatabaseURL", "parse_url"]
 
-_SCHEMES = {"postgres": "postgres", "postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
-_DEFAULT_PORTS = {"postgres": 5432, "mysql": 3306}
-
-# The names that each database's own tools use for one of our settings.
-_ALIASES: dict[str, dict[str, str]] = {
-    "postgres": {
-        "sslmode": "ssl_mode",
-        "sslrootcert": "ssl_root_cert",
-        "sslcert": "ssl_client_cert",
-        "sslkey": "ssl_client_key",
-        "application_name": "pg_application_name",
-    },
-    "mysql": {
-        "ssl-mode": "ssl_mode",
-        "ssl-ca": "ssl_root_cert",
-        "ssl-cert": "ssl_client_cert",
-        "ssl-key": "ssl_client_key",
-        "charset": "mysql_charset",
-        "collation": "mysql_collation",
-    },
-    "sqlite": {
-        "inline": "sqlite_inline",
-        "journal_mode": "sqlite_journal_mode",
-        "synchronous": "sqlite_synchronous",
-        "cache_size": "sqlite_cache_size",
-        "busy_timeout": "sqlite_busy_timeout",
-    },
+DIALECTS = {
+    "postgres": "postgres",
+    "postgresql": "postgres",
+    "mysql": "mysql",
+    "mariadb": "mariadb",
+    "sqlite": "sqlite",
 }
+"""The schemes, with the dialect that each asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What the URLs of a database can say, and what is meant where they say nothing.
+
+    Asked by name instead of by brand, so that a new database is a new row here and nothing else.
+    """
+
+    aliases: dict[str, str]
+    """The names that the database's own tools use for one of our settings."""
+    places: frozenset[str]
+    """Options that say where the database is, not how its connections are kept."""
+    port: int | None = None
+    """Where its servers listen; ``None``: it is a file and has no hosts, users and passwords."""
+    socket_option: str = "socket"
+    """Names a socket file, when the URL is shown."""
+    named_like_user: bool = False
+    """A URL without a database means the one that is called like the user."""
+
+
+FAMILIES = {
+    "postgres": Family(
+        aliases={
+            "sslmode": "ssl_mode",
+            "sslrootcert": "ssl_root_cert",
+            "sslcert": "ssl_client_cert",
+            "sslkey": "ssl_client_key",
+            "application_name": "pg_application_name",
+        },
+        places=frozenset({"host", "target_session_attrs"}),
+        port=5432,
+        socket_option="host",
+        named_like_user=True,
+    ),
+    "mysql": Family(
+        aliases={
+            "ssl-mode": "ssl_mode",
+            "ssl-ca": "ssl_root_cert",
+            "ssl-cert": "ssl_client_cert",
+            "ssl-key": "ssl_client_key",
+            "charset": "mysql_charset",
+            "collation": "mysql_collation",
+        },
+        places=frozenset({"host", "socket", "target_session_attrs"}),
+        port=3306,
+    ),
+    "sqlite": Family(
+        aliases={
+            "inline": "sqlite_inline",
+            "journal_mode": "sqlite_journal_mode",
+            "synchronous": "sqlite_synchronous",
+            "cache_size": "sqlite_cache_size",
+            "busy_timeout": "sqlite_busy_timeout",
+        },
+        places=frozenset({"mode", "immutable"}),
+    ),
+}
+_FAMILY_OF = {"postgres": "postgres", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
 
 # The words that go with such a name, where they are others than ours.
 _WORDS: dict[str, dict[str, str]] = {
@@ -65,13 +105,7 @@ _WORDS: dict[str, dict[str, str]] = {
     },
 }
 
-# Options that say where the server is, not how its connections are kept.
 _SESSION_ATTRS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
-_PLACES: dict[str, frozenset[str]] = {
-    "postgres": frozenset({"host", "target_session_attrs"}),
-    "mysql": frozenset({"host", "socket", "target_session_attrs"}),
-    "sqlite": frozenset({"mode", "immutable"}),
-}
 
 # Places that the engine itself reads, with the values it knows.
 _ENGINE_OPTIONS: dict[str, tuple[str, ...]] = {"mode": ("ro", "rw", "rwc"), "immutable": ("0", "1")}
@@ -98,12 +132,41 @@ class DatabaseURL:
     settings: dict[str, Any] = field(default_factory=dict)
     engine_options: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def dialect(self) -> str:
+        """``"sqlite"``, ``"postgres"``, ``"mysql"`` or ``"mariadb"``: what the scheme asks for."""
+        return DIALECTS[self.scheme]
+
+    @property
+    def family(self) -> Family:
+        """What its URLs can say."""
+        return FAMILIES[self.backend]
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file or in memory, and not a server."""
+        return self.family.port is None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it is neither a server nor a file."""
+        return self.is_file and self.path is None
+
+    @property
+    def namespace(self) -> str | None:
+        """The path of a file, the name of a server's database."""
+        return self.path if self.is_file else self.database
+
+    def database_for(self, user: str) -> str | None:
+        """Return the name of the database that a user means; ``None`` where a session needs none."""
+        return user if self.database is None and self.family.named_like_user else self.database
+
     def __str__(self) -> str:
-        if self.backend == "sqlite":
-            base = f"sqlite:///{':memory:' if self.path is None else quote(self.path, errors='surrogateescape')}"
+        if self.is_file:
+            base = f"{self.scheme}:///{':memory:' if self.path is None else quote(self.path, errors='surrogateescape')}"
         else:
             base = f"{self.scheme}://{self._authority()}/{quote(self.database or '', safe='')}"
-        shown = {"host" if self.backend == "postgres" else "socket": self.socket} if self.socket else {}
+        shown = {self.family.socket_option: self.socket} if self.socket else {}
         shown |= {"target_session_attrs": self.target_session_attrs} if self.target_session_attrs else {}
         options = "&".join(
             f"{name}={quote(_as_text(value))}" for name, value in (shown | self.engine_options | self.settings).items()
@@ -135,39 +198,42 @@ def parse_url(url: str) -> DatabaseURL:
         raise TypeError(f"a database URL must be a string, not {type(url).__name__}")
     if _UNSAFE.search(url):
         raise ValueError("a database URL must not hold control characters; percent-encode them")
-    _check_encodable(url)
     scheme, colon, rest = url.partition(":")
+    scheme = scheme.lower()
+    dialect = DIALECTS.get(scheme) if colon else None
+    backend = None if dialect is None else _FAMILY_OF[dialect]
+    is_file = backend is not None and FAMILIES[backend].port is None
+    _check_encodable(url, "surrogateescape" if is_file else "strict")
     if not colon or not _SCHEME.fullmatch(scheme):
         raise ValueError("a database URL starts with postgres://, mysql://, mariadb:// or sqlite:///")
-    backend = _SCHEMES.get(scheme.lower())
     if backend is None:
-        raise ValueError(_unknown_scheme(scheme.lower()))
-    if backend == "sqlite":
-        return _sqlite(rest)
+        raise ValueError(_unknown_scheme(scheme))
+    if is_file:
+        return _file(scheme, backend, rest)
     if not rest.startswith("//"):
-        raise ValueError(f"a {scheme.lower()} URL has the form {scheme.lower()}://user:password@host:port/database")
-    return _server(scheme.lower(), backend, rest[2:])
+        raise ValueError(f"a {scheme} URL has the form {scheme}://user:password@host:port/database")
+    return _server(scheme, backend, rest[2:])
 
 
-def _check_encodable(url: str) -> None:
+def _check_encodable(url: str, errors: str) -> None:
     """Half of a surrogate pair stands for no character; for a byte of a file's name it does (``os.fsdecode``)."""
-    errors = "surrogateescape" if url[:7].lower() == "sqlite:" else "strict"
-    try:
+    with contextlib.suppress(UnicodeEncodeError):
         url.encode(errors=errors)
-    except UnicodeEncodeError:
-        raise ValueError("a database URL must not hold half of a surrogate pair") from None
+        return
+    # Raised where the other error, which holds the URL, is over: as its context it would go with this one.
+    raise ValueError("a database URL must not hold half of a surrogate pair")
 
 
 def _unknown_scheme(scheme: str) -> str:
     base = scheme.partition("+")[0]
-    if base in _SCHEMES:
+    if base in DIALECTS:
         return f"a database URL names no driver: write {base}://… in place of {base}+…://…"
-    near = difflib.get_close_matches(scheme, _SCHEMES, n=1)
+    near = difflib.get_close_matches(scheme, DIALECTS, n=1)
     hint = f"; did you mean {near[0]}://" if near else "; known are postgres, postgresql, mysql, mariadb and sqlite"
     return f"unknown database URL scheme{hint}"
 
 
-def _sqlite(rest: str) -> DatabaseURL:
+def _file(scheme: str, backend: str, rest: str) -> DatabaseURL:
     location, _, query = rest.partition("?")
     if "@" in location and ":" in location.partition("@")[0] and ":memory:" not in location:
         raise ValueError("a sqlite URL has no user, password or host: sqlite:///file.db")
@@ -182,10 +248,10 @@ def _sqlite(rest: str) -> DatabaseURL:
         raise ValueError("the path of a sqlite URL must not hold a NUL character")
     if path == ":memory:":
         path = None
-    settings, places = _options("sqlite", query)
+    settings, places = _options(backend, query)
     if path is None and places:
         raise ValueError(f"the option {next(iter(places))!r} means nothing to a memory database")
-    return DatabaseURL("sqlite", "sqlite", path=path, settings=settings, engine_options=places)
+    return DatabaseURL(scheme, backend, path=path, settings=settings, engine_options=places)
 
 
 def _server(scheme: str, backend: str, rest: str) -> DatabaseURL:
@@ -213,12 +279,13 @@ def _server(scheme: str, backend: str, rest: str) -> DatabaseURL:
     attrs = places.get("target_session_attrs")
     if attrs is not None and attrs not in _SESSION_ATTRS:
         raise ValueError(f"target_session_attrs must be one of {', '.join(_SESSION_ATTRS)}")
+    default_port = FAMILIES[backend].port or 0
     return DatabaseURL(
         scheme,
         backend,
         username=_decoded(user, "user") if user else None,
         password=_decoded(password, "password") if at and colon else None,
-        hosts=tuple(_host(part, _DEFAULT_PORTS[backend]) for part in hosts.split(",")),
+        hosts=tuple(_host(part, default_port) for part in hosts.split(",")),
         socket=socket,
         target_session_attrs=attrs,
         database=_decoded(path.removeprefix("/"), "database name") or None,
@@ -252,30 +319,29 @@ def _host(text: str, default_port: int) -> tuple[str, int]:
 def _decoded(text: str, part: str) -> str:
     if _BAD_ESCAPE.search(text):
         raise ValueError(f"the {part} of the database URL holds a '%' that is no escape; write it %25")
-    try:
+    with contextlib.suppress(UnicodeDecodeError):
         return unquote(text, errors="strict")
-    except UnicodeDecodeError:
-        # Without `from None` the message of the cause would quote the bytes.
-        raise ValueError(f"the {part} of the database URL is not percent-encoded UTF-8") from None
+    # Raised where the other error, which quotes the bytes, is over.
+    raise ValueError(f"the {part} of the database URL is not percent-encoded UTF-8")
 
 
 def _options(backend: str, query: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Split a query string into settings (checked values under their PoolSettings names) and places."""
     settings: dict[str, Any] = {}
     places: dict[str, str] = {}
-    aliases, known_places = _ALIASES[backend], _PLACES[backend]
+    family = FAMILIES[backend]
     for part in query.split("&") if query else ():
         name, equals, text = part.partition("=")
         if not _OPTION_NAME.fullmatch(name):
             raise ValueError("the database URL has an option without a plain name; percent-encode a '?' before it")
         if not equals:
             raise ValueError(f"the option {_shown(backend, name)} of the database URL has no value")
-        key = aliases.get(name, name)
+        key = family.aliases.get(name, name)
         if key in settings or key in places:
             raise ValueError(f"the database URL gives the option {key!r} twice")
         value = _decoded(text, "options")
         value = _WORDS.get(name, {}).get(value.lower(), value)
-        if key in known_places:
+        if key in family.places:
             choices = _ENGINE_OPTIONS.get(key)
             if choices is not None and value not in choices:
                 raise ValueError(f"the option {key!r} must be one of {', '.join(choices)}")
@@ -293,7 +359,7 @@ def _options(backend: str, query: str) -> tuple[dict[str, Any], dict[str, str]]:
 
 def _known(backend: str) -> list[str]:
     own = [name for name, option in OPTIONS.items() if backend in option.databases and option.kind != "statements"]
-    return [*own, *_ALIASES[backend], *_PLACES[backend]]
+    return [*own, *FAMILIES[backend].aliases, *FAMILIES[backend].places]
 
 
 def _shown(backend: str, name: str) -> str:

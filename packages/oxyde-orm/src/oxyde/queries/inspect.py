@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from oxyde.db.url import DIALECTS
 from oxyde.exceptions import ManagerError
 from oxyde.queries.run import resolve
 from oxyde_core import compile_sql, ir
@@ -11,14 +12,6 @@ from oxyde_core import compile_sql, ir
 if TYPE_CHECKING:
     from oxyde.db.resolve import Target
     from oxyde.queries.scope import Scope
-
-_DIALECTS: Final = {
-    "postgres": "postgres",
-    "postgresql": "postgres",
-    "mysql": "mysql",
-    "mariadb": "mariadb",
-    "sqlite": "sqlite",
-}
 
 
 def compile_query(
@@ -40,7 +33,7 @@ def compile_query(
             ) from error
         dialect = database.backend
         version = version or database.version
-    known = _DIALECTS.get(dialect)
+    known = DIALECTS.get(dialect)
     if known is None:
         raise ValueError(f"Unknown dialect {dialect!r}; known are postgres, mysql, mariadb and sqlite")
     if version is None:

@@ -7,6 +7,7 @@ appended to the parameters.  Every other value (None, an expression, a value to 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -44,14 +45,14 @@ class Operand(NamedTuple):
         return literal_beside(self.type, value, self.label)
 
 
-class Expression:
+class Expression:  # no ABC, which would make isinstance() three times as slow for every value that is written
     """What stands for a value in a query; `oxyde.queries.expressions` defines them all."""
 
     __slots__ = ()
 
+    @abstractmethod
     def build(self, scope: Scope) -> Operand:
         """This expression against a model; raises FieldError for names that the model does not have."""
-        raise NotImplementedError
 
     def beside(self, scope: Scope, operand: Operand, lookup: str) -> Bound:
         """This expression as the other side of a lookup on `operand`; raises FieldError if the types cannot meet."""
@@ -60,7 +61,7 @@ class Expression:
         return built.node, built.params
 
 
-class Lookup:
+class Lookup(ABC):
     """One lookup on one operand."""
 
     __slots__ = ("exact", "name", "node", "operand")
@@ -75,9 +76,9 @@ class Lookup:
         self.name = name
         self.exact = None
 
+    @abstractmethod
     def bind(self, scope: Scope, value: Any) -> Bound:
         """The condition for one value; raises FieldLookupValueError for a value that the lookup cannot take."""
-        raise NotImplementedError
 
     def fail(self, expected: str, value: object) -> FieldLookupValueError:
         return FieldLookupValueError(
