@@ -4,6 +4,8 @@
 //! their own that goes from the bytes to the object; all others take the value out of its wire format first (see
 //! [`Value`]) and let the field's type decide what it makes of it.
 
+#[cfg(feature = "fuzzing")]
+pub mod exercise;
 pub mod kind;
 mod parse;
 mod quick;

@@ -5,6 +5,7 @@ use std::fmt;
 use super::kind::Form;
 use super::parse;
 use crate::decode::Unreadable;
+use crate::decode::postgres::numeric;
 use crate::layout::Stamp;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -102,7 +103,7 @@ fn from_binary(form: Form, unsigned: bool, bytes: &[u8]) -> Option<Value<'_>> {
         (Form::LongLong, true) => whole(u64::from_le_bytes(fixed(bytes)?)),
         (Form::Single, _) => Value::Single(f32::from_le_bytes(fixed(bytes)?)),
         (Form::Double, _) => Value::Real(f64::from_le_bytes(fixed(bytes)?)),
-        (Form::Decimal, _) => Value::Decimal(parse::decimal(bytes)?),
+        (Form::Decimal, _) => Value::Decimal(numeric::plain(bytes)?),
         (Form::Bit, _) => bits(bytes)?,
         (Form::Date, _) => Value::Date(stamp(bytes)?),
         (Form::Stamp, _) => Value::Stamp(stamp(bytes)?),
