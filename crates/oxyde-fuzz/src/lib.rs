@@ -81,14 +81,14 @@ pub const TARGETS: &[Target] = &[
         run: queries::exercise,
         seeds: queries::seeds,
         words: queries::words,
-        mutations: 300,
+        mutations: 1_000,
     },
     Target {
         name: "schemas",
         run: schemas::exercise,
         seeds: schemas::seeds,
         words: schemas::words,
-        mutations: 300,
+        mutations: 1_000,
     },
     Target {
         name: "identifiers",

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::lexer;
-use crate::queries::cases;
+use crate::queries::{cases, chosen};
 use crate::trees::{Known, holds};
 
 static KNOWN: LazyLock<Known> = LazyLock::new(|| {
@@ -25,7 +25,7 @@ static KNOWN: LazyLock<Known> = LazyLock::new(|| {
 
 pub fn seeds() -> Vec<Vec<u8>> {
     let count = cases::documents().len();
-    let mut seeds: Vec<Vec<u8>> = KNOWN.seeds().into_iter().take(count).collect();
+    let mut seeds: Vec<Vec<u8>> = KNOWN.seeds(cases::newer_servers().len());
     let some = KNOWN.documents.iter().take(count);
     seeds.extend(some.map(|document| [b"\x01", document.to_string().as_bytes()].concat()));
     seeds
@@ -52,7 +52,7 @@ pub fn exercise(input: &[u8]) {
     let trusted = holds(&document, "", &|name, value| {
         value.get(0).is_some_and(|tag| tag == "sql") || value.is_string() && TRUSTED.contains(&name)
     });
-    for server in cases::newer_servers() {
+    if let Some(server) = chosen(input, cases::newer_servers()) {
         let target = (server.dialect, server.version);
         let (create, drop) = (
             create_statements(&doc, target),

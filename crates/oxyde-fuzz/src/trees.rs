@@ -134,11 +134,13 @@ impl Known {
         }
     }
 
-    /// An input for each document.
-    pub fn seeds(&self) -> Vec<Vec<u8>> {
+    /// An input for each document and each of so many servers.
+    pub fn seeds(&self, servers: usize) -> Vec<Vec<u8>> {
         let places = 0..u16::try_from(self.documents.len()).unwrap();
-        places
-            .map(|place| [&[0][..], &place.to_le_bytes()].concat())
+        let servers = 0..u8::try_from(servers).unwrap();
+        servers
+            .flat_map(|server| places.clone().map(move |place| (server << 1, place)))
+            .map(|(how, place)| [&[how][..], &place.to_le_bytes()].concat())
             .collect()
     }
 

@@ -34,7 +34,8 @@ pub enum Value<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
     pub negative: bool,
-    pub hours: u32,
+    /// Of more hours than this no number of microseconds is made.
+    pub hours: u16,
     pub minutes: u8,
     pub seconds: u8,
     pub micros: u32,
@@ -174,7 +175,7 @@ pub fn clock(bytes: &[u8]) -> Option<Clock> {
     };
     Some(Clock {
         negative: negative != 0,
-        hours: days.checked_mul(24)?.checked_add(u32::from(hour))?,
+        hours: u16::try_from(days.checked_mul(24)?.checked_add(u32::from(hour))?).ok()?,
         minutes,
         seconds,
         micros,
