@@ -692,7 +692,7 @@ def core_sources() -> list[Path]:
     ]
     trees = [*(ROOT / "crates").rglob("*.rs"), *(ROOT / "crates").rglob("Cargo.toml"), *(CORE / "src").rglob("*.rs")]
     python = [p for p in (CORE / "python").rglob("*") if p.suffix in {".py", ".pyi", ".typed"} or p.name == "py.typed"]
-    return sorted({*single, *trees, *python})
+    return sorted(path for path in {*single, *trees, *python} if FUZZ not in path.parents)
 
 
 def uv(session: nox.Session, *arguments: str, project_environment: Path | None = None) -> None:
