@@ -92,10 +92,14 @@ pub fn trimmed(text: &str) -> Option<&str> {
     if text.ends_with(|c: char| c.is_ascii_alphabetic()) {
         return None;
     }
-    Some(if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        text
+    if !text.contains('.') {
+        return Some(text);
+    }
+    Some(match text.trim_end_matches('0').trim_end_matches('.') {
+        // Of `.0`, which no server writes, nothing would be left.
+        "" => "0",
+        "-" => "-0",
+        digits => digits,
     })
 }
 
