@@ -123,12 +123,12 @@ impl Reader<'_> {
     }
 
     /// What is between two quotes; a doubled one stands for itself and, if `escapes`, any character behind a backslash.
+    /// A NUL is not looked for: it ends no quote, and engines and servers refuse it in words of their own.
     fn quoted(&mut self, mark: char, escapes: bool) -> Result<String, String> {
         let mut text = String::new();
         let mut chars = self.rest.char_indices().skip(1).peekable();
         while let Some((at, c)) = chars.next() {
             match c {
-                '\0' => return Err("a NUL".into()),
                 '\\' if escapes => {
                     let (_, escaped) = chars.next().ok_or("nothing behind a backslash")?;
                     // Whatever else a backslash stands for, we write none of it.

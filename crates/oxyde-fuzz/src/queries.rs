@@ -110,6 +110,8 @@ fn connection() -> Connection {
 /// the database says so.
 const MISTAKES: &[&str] = &[
     "misuse of aggregate",
+    "ON CONFLICT clause does not match",
+    "nul byte",
     "aggregate functions are not allowed",
     "too many",
     "too large",
