@@ -172,6 +172,14 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def fuzz(session: nox.Session) -> None:
+    """New inputs for what takes any bytes, 60 s for each target (`-- --seconds 300`, `-- queries mysql_cells`)."""
+    names = [part for part in session.posargs if part != "--seconds" and not part.isdecimal()]
+    seconds = next((int(part) for part in session.posargs if part.isdecimal()), 60)
+    fuzz_lane(session, names, seconds)
+
+
+@nox.session(venv_backend="none")
 def rust(session: nox.Session) -> None:
     """Formatting, clippy without warnings, unit and documentation tests of the crates."""
     rust_lane(session)
@@ -285,6 +293,7 @@ def rust_lane(session: nox.Session) -> None:
     where = f"{runner}, {subprocess.run(['rustc', '--version'], capture_output=True, text=True).stdout.strip()}"
     try:
         run(session, "cargo", "fmt", "--all", "--check", env=env)
+        run(session, "cargo", "fmt", "--check", "--manifest-path", FUZZ / "fuzz" / "Cargo.toml", env=env)
         run(
             session,
             "cargo",
@@ -305,6 +314,76 @@ def rust_lane(session: nox.Session) -> None:
     except CommandFailed as error:
         report("rust", where, error)
         raise
+
+
+FUZZ = ROOT / "crates" / "oxyde-fuzz"
+# Read by Python, so that hypothesis makes their inputs: so many in a second.
+URLS, URLS_PER_SECOND = "urls", 100
+FUZZ_TOOLS = {
+    ("cargo", "+nightly", "--version"): "a nightly compiler: rustup toolchain install nightly --profile minimal",
+    ("cargo", "fuzz", "--version"): "cargo-fuzz: cargo install cargo-fuzz --locked",
+}
+
+
+def fuzz_lane(session: nox.Session, names: list[str], seconds: int) -> None:
+    """Everything that is made, and what is found, stays under `.nox/fuzz`; corpora grow from run to run."""
+    home, env = NOX / "fuzz", rust_environment() | {"ASAN_OPTIONS": "detect_leaks=0"}
+    known = [*sorted(path.stem for path in (FUZZ / "fuzz" / "fuzz_targets").glob("*.rs")), URLS]
+    if unknown := [name for name in names if name not in known]:
+        session.error(f"no target is called {', '.join(unknown)}; there are {', '.join(known)}")
+    chosen = names or known
+    if chosen != [URLS]:
+        for command, missing in FUZZ_TOOLS.items():
+            if not shutil.which("cargo") or subprocess.run(command, capture_output=True).returncode:
+                session.error(f"fuzzing needs {missing} (without it: `-- {URLS}`, and the replay in `-s rust`)")
+        run(
+            session,
+            "cargo",
+            "run",
+            "--quiet",
+            "--locked",
+            "-p",
+            "oxyde-fuzz",
+            "--bin",
+            "seeds",
+            home / "seeds",
+            env=env,
+        )
+    failed = []
+    for name in chosen:
+        try:
+            if name == URLS:
+                python = test_environment(session, *interpreters()[0])
+                tests = ORM / "tests" / "db" / "test_url_properties.py"
+                examples = {"OXYDE_FUZZ_EXAMPLES": str(seconds * URLS_PER_SECOND)}
+                run(session, python, "-m", "pytest", "-o", "faulthandler_timeout=0", tests, env=examples)
+                report("fuzz", name, "nothing was found")
+            else:
+                report("fuzz", name, fuzz_target(session, name, seconds, home, env))
+        except CommandFailed as error:
+            report("fuzz", name, error)
+            failed.append(name)
+    if failed:
+        session.error(f"inputs for which something does not hold: {', '.join(failed)} (see docs/contributing)")
+
+
+def fuzz_target(session: nox.Session, name: str, seconds: int, home: Path, env: "Variables") -> str:
+    """Let libFuzzer run for so long; what came of it. Leaks are not looked for: an interpreter never frees all."""
+    corpus, findings = home / "corpus" / name, home / "findings" / name
+    for folder in (corpus, findings):
+        folder.mkdir(parents=True, exist_ok=True)
+    before = set(findings.iterdir())
+    limits = (f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=2048", "-max_len=8192", "-detect_leaks=0")
+    folders = ("--fuzz-dir", FUZZ / "fuzz", "--target-dir", home / "target")
+    inputs = (corpus, home / "seeds" / name)
+    words = (f"-dict={home / 'seeds' / name}.dict", f"-artifact_prefix={findings}{os.sep}")
+    try:
+        run(session, "cargo", "+nightly", "fuzz", "run", *folders, name, *inputs, "--", *words, *limits, env=env)
+    except CommandFailed:
+        if found := sorted(set(findings.iterdir()) - before):
+            raise CommandFailed(f"fails on {', '.join(map(str, found))}") from None
+        raise
+    return f"nothing was found in {seconds} s; {len(list(corpus.iterdir()))} inputs in its corpus"
 
 
 CARGO = re.compile(r"tests? run: (?P<passed>\d+) passed|^test result: \w+\. (?P<also>\d+) passed")
@@ -613,7 +692,7 @@ def core_sources() -> list[Path]:
     ]
     trees = [*(ROOT / "crates").rglob("*.rs"), *(ROOT / "crates").rglob("Cargo.toml"), *(CORE / "src").rglob("*.rs")]
     python = [p for p in (CORE / "python").rglob("*") if p.suffix in {".py", ".pyi", ".typed"} or p.name == "py.typed"]
-    return sorted({*single, *trees, *python})
+    return sorted(path for path in {*single, *trees, *python} if FUZZ not in path.parents)
 
 
 def uv(session: nox.Session, *arguments: str, project_environment: Path | None = None) -> None:

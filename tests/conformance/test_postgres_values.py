@@ -192,6 +192,9 @@ async def test_numbers_of_parameters(database: AsyncDatabase) -> None:
         ("CAST('24:00' AS time)", "24:00:00"),
         ("INTERVAL '1 month'", "1 months"),
         ("ARRAY[CAST('infinity' AS date)]", "infinity"),
+        # Python's json refuses integers of so many digits.
+        ("CAST(repeat('9', 5000) AS jsonb)", "json.loads.*5000 bytes"),
+        ("CAST(repeat('[', 5000) || repeat(']', 5000) AS json)", "json.loads.*10000 bytes"),
     ],
 )
 async def test_what_python_has_no_value_for(database: AsyncDatabase, text: str, words: str) -> None:
@@ -218,6 +221,10 @@ MISMATCHES: list[tuple[Any, str, str, str]] = [
     (UUID, "TEXT", "'x'", "a UUID"),
     (bytes, "TEXT", "'x'", "a bytea"),
     (AwareDatetime, "TIME", "'01:00'", "01:00:00"),
+    # 2000-01-01 and so many days are more microseconds than 64 bits hold.
+    (datetime, "DATE", "'infinity'", "the date infinity"),
+    (datetime, "DATE", "CAST('2000-01-01' AS date) + 214961453", "the date 590544-06-20"),
+    (int, "NUMERIC", "CAST(repeat('9', 5000) AS numeric)", "the numeric 9999"),
     (list[int], "BIGINT", "5", "a list"),
     (list[int], "TEXT[]", "'{a}'", 'the text "a"'),
     (list[int], "NUMERIC[]", "'{1.5}'", "1.5"),

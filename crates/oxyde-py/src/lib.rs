@@ -42,6 +42,14 @@ mod tables;
 mod transport;
 mod wake;
 
+/// Doors to the decoders for the crate that feeds them any bytes.
+#[cfg(feature = "fuzzing")]
+pub mod exercise {
+    pub use crate::decode::exercise::sqlite;
+    pub use crate::decode::mysql::exercise::exercise as mysql;
+    pub use crate::decode::postgres::exercise::exercise as postgres;
+}
+
 use pyo3::prelude::*;
 
 /// Tells this core from any other package called `oxyde_core`.

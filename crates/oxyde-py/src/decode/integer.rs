@@ -1,13 +1,14 @@
 //! INTEGER, int2, int4, int8, TINYINT to BIGINT, signed or not, BIT, YEAR → `int`. Whole numbers in a REAL or NUMERIC column of an older table are read too.
 
 use oxyde_exec::cells::CellRef;
+use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
 use super::mysql;
 use super::postgres::{Value, numeric};
-use super::{Decoded, unreadable};
+use super::{Decoded, Unreadable, unreadable};
 
 /// Above this, neighbouring integers share one float.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -34,6 +35,20 @@ fn from_whole(py: Python<'_>, real: f64) -> Decoded<'_> {
     Ok(unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyLong_FromDouble(real)) }?)
 }
 
+/// A numeric may have more digits than Python turns into an integer.
+fn from_digits<'py>(
+    py: Python<'py>,
+    digits: &str,
+    refuse: impl FnOnce(&str) -> Unreadable,
+) -> Decoded<'py> {
+    py.get_type::<PyInt>().call1((digits,)).map_err(|error| {
+        if error.is_instance_of::<PyValueError>(py) {
+            return refuse("an integer of up to sys.get_int_max_str_digits() digits");
+        }
+        error.into()
+    })
+}
+
 pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>) -> Decoded<'py> {
     match value {
         Value::Int(number) => new(py, *number),
@@ -41,7 +56,9 @@ pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>) -> Decoded<'py> {
         Value::Real(real) if is_whole(*real) => from_whole(py, *real),
         Value::Single(real) if is_whole(f64::from(*real)) => from_whole(py, f64::from(*real)),
         Value::Numeric(text) => match numeric::trimmed(text) {
-            Some(digits) if !digits.contains('.') => Ok(py.get_type::<PyInt>().call1((digits,))?),
+            Some(digits) if !digits.contains('.') => {
+                from_digits(py, digits, |expected| value.instead_of(expected))
+            }
             _ => Err(value.instead_of("an integer")),
         },
         other => Err(other.instead_of("an integer")),
@@ -62,7 +79,9 @@ pub fn mysql<'py>(
             from_whole(py, f64::from(*real))
         }
         mysql::Value::Decimal(text) => match numeric::trimmed(text) {
-            Some(digits) if !digits.contains('.') => Ok(py.get_type::<PyInt>().call1((digits,))?),
+            Some(digits) if !digits.contains('.') => {
+                from_digits(py, digits, |expected| decoder.refuse(value, expected))
+            }
             _ => Err(decoder.refuse(value, expected)),
         },
         other => Err(decoder.refuse(other, expected)),

@@ -1,6 +1,7 @@
 //! json, jsonb, JSON, JSON as text, values that JSON has a form for → `str`: the column's converter reads it through the
 //! field's own Pydantic type.
 
+use pyo3::exceptions::{PyRecursionError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use serde_json::Value as Json;
@@ -49,5 +50,18 @@ pub fn loads<'py>(py: Python<'py>, bytes: &[u8]) -> Decoded<'py> {
     let document = text::new(py, bytes)
         .ok_or_else(|| Unreadable::Value("expected valid UTF-8 text".to_owned()))?;
     let module = py.import(intern!(py, "json"))?;
-    Ok(module.call_method1(intern!(py, "loads"), (document,))?)
+    module
+        .call_method1(intern!(py, "loads"), (document,))
+        .map_err(|error| unlike_python(py, error, bytes.len()))
+}
+
+/// Servers keep documents that Python does not read: nested thousands of levels deep, numbers of thousands of digits.
+fn unlike_python(py: Python<'_>, error: PyErr, length: usize) -> Unreadable {
+    if error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyRecursionError>(py) {
+        let why = error.value(py);
+        return Unreadable::Value(format!(
+            "expected a document that json.loads() reads, found one of {length} bytes: {why}"
+        ));
+    }
+    error.into()
 }

@@ -9,6 +9,8 @@ mod bytes;
 mod date;
 mod decimal;
 mod duration;
+#[cfg(feature = "fuzzing")]
+pub mod exercise;
 mod float;
 mod integer;
 mod json;

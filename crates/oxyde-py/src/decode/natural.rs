@@ -12,6 +12,9 @@ use super::{
 };
 use crate::layout;
 
+/// In seconds.
+const DAY: u32 = 86_400;
+
 pub fn sqlite<'py>(py: Python<'py>, cell: CellRef<'_>) -> Decoded<'py> {
     match cell {
         CellRef::Null => Ok(py.None().into_bound(py)),
@@ -36,8 +39,10 @@ pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>) -> Decoded<'py> {
         Value::Date(_) => date::postgres(py, value),
         Value::Stamp(_, aware) => timestamp::postgres(py, value, *aware),
         Value::Time(micros, Some(west)) => match crate::calendar::time(*micros) {
-            Some(stamp) => Ok(layout::new_time_at(py, &stamp, -i64::from(*west))?),
-            None => Err(value.instead_of("a time before 24:00:00")),
+            Some(stamp) if west.unsigned_abs() < DAY => {
+                Ok(layout::new_time_at(py, &stamp, -i64::from(*west))?)
+            }
+            _ => Err(value.instead_of("a time before 24:00:00")),
         },
         Value::Time(_, None) => time::postgres(py, value),
         Value::Interval(_) => duration::postgres(py, value),

@@ -140,7 +140,7 @@ pub fn take_offset(bytes: &[u8]) -> Option<i32> {
 pub fn postgres<'py>(py: Python<'py>, value: &Value<'_>, aware: bool) -> Decoded<'py> {
     let micros = match value {
         Value::Stamp(micros, _) => Some(*micros),
-        Value::Date(days) => Some(i64::from(*days) * DAY),
+        Value::Date(days) => i64::from(*days).checked_mul(DAY),
         _ => None,
     };
     match micros.and_then(calendar::stamp) {

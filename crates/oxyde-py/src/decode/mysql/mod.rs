@@ -4,6 +4,8 @@
 //! their own that goes from the bytes to the object; all others take the value out of its wire format first (see
 //! [`Value`]) and let the field's type decide what it makes of it.
 
+#[cfg(feature = "fuzzing")]
+pub mod exercise;
 pub mod kind;
 mod parse;
 mod quick;
@@ -17,6 +19,7 @@ use oxyde_exec::query::{Column, Malformed, RawRows};
 use oxyde_sql::SqlType;
 use pyo3::prelude::*;
 
+use super::postgres::numeric;
 use super::wire::{Decode, Wanted};
 use super::{Decoded, Unreadable};
 use crate::loader::{Decoders, Loader};
@@ -128,11 +131,12 @@ impl Decoder {
 
     /// A decimal without what its column has added to it.
     pub fn digits<'a>(&self, text: &'a str) -> &'a str {
-        if self.trims && text.contains('.') {
-            text.trim_end_matches('0').trim_end_matches('.')
+        let trimmed = if self.trims {
+            numeric::trimmed(text)
         } else {
-            text
-        }
+            None
+        };
+        trimmed.unwrap_or(text)
     }
 
     pub fn refuse(&self, value: &Value<'_>, expected: &str) -> Unreadable {

@@ -2,6 +2,7 @@
 
 use super::kind::Form;
 use super::value::{Clock, Value, bits, whole};
+use crate::decode::postgres::numeric;
 use crate::decode::timestamp;
 use crate::layout::Stamp;
 
@@ -15,7 +16,7 @@ pub fn from_text(form: Form, bytes: &[u8]) -> Option<Value<'_>> {
         },
         Form::Single => Value::Single(text()?.parse().ok()?),
         Form::Double => Value::Real(text()?.parse().ok()?),
-        Form::Decimal => Value::Decimal(decimal(bytes)?),
+        Form::Decimal => Value::Decimal(numeric::plain(bytes)?),
         Form::Bit => bits(bytes)?,
         Form::Date => match timestamp::take_date(bytes)? {
             (stamp, []) => Value::Date(stamp),
@@ -27,22 +28,6 @@ pub fn from_text(form: Form, bytes: &[u8]) -> Option<Value<'_>> {
             return None;
         }
     })
-}
-
-/// A number without an exponent.
-pub fn decimal(bytes: &[u8]) -> Option<&str> {
-    let (mut digits, mut points) = (0usize, 0usize);
-    for byte in bytes.strip_prefix(b"-").unwrap_or(bytes) {
-        match byte {
-            b'0'..=b'9' => digits += 1,
-            b'.' => points += 1,
-            _ => return None,
-        }
-    }
-    if digits == 0 || points > 1 {
-        return None;
-    }
-    str::from_utf8(bytes).ok()
 }
 
 /// A date, or a date and a time, without a zone.
@@ -82,10 +67,10 @@ mod tests {
     #[test]
     fn numbers_and_what_looks_like_one() {
         for text in ["0", "-1.50", "1.", ".5", "99999999999999999999999999"] {
-            assert_eq!(decimal(text.as_bytes()), Some(text));
+            assert_eq!(numeric::plain(text.as_bytes()), Some(text));
         }
         for text in ["", "-", ".", "-.", "1.2.3", "1e5", "+1", "NaN", "1 ", "--1"] {
-            assert_eq!(decimal(text.as_bytes()), None, "{text}");
+            assert_eq!(numeric::plain(text.as_bytes()), None, "{text}");
         }
     }
 

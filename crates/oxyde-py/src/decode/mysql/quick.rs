@@ -8,6 +8,7 @@ use super::kind::Form;
 use super::value;
 use super::{Decoder, Read, general};
 use crate::calendar;
+use crate::decode::postgres::numeric;
 use crate::decode::{Decoded, boolean, integer, text, uuid};
 use crate::layout::{self, Stamp};
 
@@ -97,7 +98,7 @@ fn bool<'py>(py: Python<'py>, bytes: &[u8], decoder: &Decoder) -> Decoded<'py> {
 
 /// Digits as the server writes them, which Python reads as they are.
 fn decimal<'py>(py: Python<'py>, bytes: &[u8], decoder: &Decoder) -> Decoded<'py> {
-    match super::parse::decimal(bytes) {
+    match numeric::plain(bytes) {
         Some(text) => Ok(layout::decimal_type(py)?.call1((decoder.digits(text),))?),
         None => general(py, bytes, decoder),
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use super::kind::Form;
 use super::parse;
 use crate::decode::Unreadable;
+use crate::decode::postgres::numeric;
 use crate::layout::Stamp;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,7 +34,8 @@ pub enum Value<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
     pub negative: bool,
-    pub hours: u32,
+    /// Of more hours than this no number of microseconds is made.
+    pub hours: u16,
     pub minutes: u8,
     pub seconds: u8,
     pub micros: u32,
@@ -102,7 +104,7 @@ fn from_binary(form: Form, unsigned: bool, bytes: &[u8]) -> Option<Value<'_>> {
         (Form::LongLong, true) => whole(u64::from_le_bytes(fixed(bytes)?)),
         (Form::Single, _) => Value::Single(f32::from_le_bytes(fixed(bytes)?)),
         (Form::Double, _) => Value::Real(f64::from_le_bytes(fixed(bytes)?)),
-        (Form::Decimal, _) => Value::Decimal(parse::decimal(bytes)?),
+        (Form::Decimal, _) => Value::Decimal(numeric::plain(bytes)?),
         (Form::Bit, _) => bits(bytes)?,
         (Form::Date, _) => Value::Date(stamp(bytes)?),
         (Form::Stamp, _) => Value::Stamp(stamp(bytes)?),
@@ -173,7 +175,7 @@ pub fn clock(bytes: &[u8]) -> Option<Clock> {
     };
     Some(Clock {
         negative: negative != 0,
-        hours: days.checked_mul(24)?.checked_add(u32::from(hour))?,
+        hours: u16::try_from(days.checked_mul(24)?.checked_add(u32::from(hour))?).ok()?,
         minutes,
         seconds,
         micros,

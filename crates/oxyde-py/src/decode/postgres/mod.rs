@@ -5,6 +5,8 @@
 //! [`Value`]) and let the field's type decide what it makes of it.
 
 mod array;
+#[cfg(feature = "fuzzing")]
+pub mod exercise;
 mod interval;
 pub mod numeric;
 pub mod oid;

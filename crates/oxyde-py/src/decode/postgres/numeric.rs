@@ -71,15 +71,35 @@ fn push_four(group: u16, out: &mut String) {
     }
 }
 
+/// A number as servers write it: with digits, without an exponent.
+pub fn plain(bytes: &[u8]) -> Option<&str> {
+    let (mut digits, mut points) = (0usize, 0usize);
+    for byte in bytes.strip_prefix(b"-").unwrap_or(bytes) {
+        match byte {
+            b'0'..=b'9' => digits += 1,
+            b'.' => points += 1,
+            _ => return None,
+        }
+    }
+    if digits == 0 || points > 1 {
+        return None;
+    }
+    str::from_utf8(bytes).ok()
+}
+
 /// Digits without the zeros that say nothing: `1.50` and `1.5` are one value. `None` for NaN and infinity.
 pub fn trimmed(text: &str) -> Option<&str> {
     if text.ends_with(|c: char| c.is_ascii_alphabetic()) {
         return None;
     }
-    Some(if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        text
+    if !text.contains('.') {
+        return Some(text);
+    }
+    Some(match text.trim_end_matches('0').trim_end_matches('.') {
+        // Of `.0`, which no server writes, nothing would be left.
+        "" => "0",
+        "-" => "-0",
+        digits => digits,
     })
 }
 

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::interval::Interval;
-use super::oid;
 use super::value::Value;
+use super::{numeric, oid};
 use crate::calendar;
 use crate::decode::timestamp::{parse, take_offset, take_time};
 
@@ -23,7 +23,10 @@ pub fn from_text(oid: u32, bytes: &[u8]) -> Option<Value<'_>> {
         oid::INT2 | oid::INT4 | oid::INT8 | oid::OID => Value::Int(text.parse().ok()?),
         oid::FLOAT4 => Value::Single(text.parse().ok()?),
         oid::FLOAT8 => Value::Real(text.parse().ok()?),
-        oid::NUMERIC => Value::Numeric(Cow::Borrowed(text)),
+        oid::NUMERIC => match text {
+            "NaN" | "Infinity" | "-Infinity" => Value::Numeric(Cow::Borrowed(text)),
+            _ => Value::Numeric(Cow::Borrowed(numeric::plain(bytes)?)),
+        },
         oid::JSON | oid::JSONB => Value::Json(bytes),
         oid::BYTEA => Value::Blob(Cow::Owned(super::super::array::unhex(
             text.strip_prefix("\\x")?,

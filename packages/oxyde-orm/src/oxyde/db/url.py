@@ -180,7 +180,9 @@ class DatabaseURL:
         user = "" if self.username is None else quote(self.username, safe="")
         if self.password is not None:
             user += ":***"
-        hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
+        hosts = ",".join(
+            f"[{host}]:{port}" if ":" in host else f"{quote(host, safe='')}:{port}" for host, port in self.hosts
+        )
         return f"{user}@{hosts}" if user else hosts
 
 
@@ -309,11 +311,15 @@ def _host(text: str, default_port: int) -> tuple[str, int]:
         if ":" in port:
             raise ValueError("a database URL has two ':' in its host; write an IPv6 address in brackets")
         host = _decoded(host, "host")
+        if _UNSAFE.search(host) or ":" in host:
+            raise ValueError("the host of the database URL holds a control character or a ':'")
     if not port:
         return host or "localhost", default_port
-    if not (port.isascii() and port.isdecimal()) or not 1 <= int(port[:6]) <= 65535:
+    # Of a number with more digits than a port has, only the first ones are looked at: int() refuses thousands of them.
+    number = int(port.lstrip("0")[:6] or 0) if port.isascii() and port.isdecimal() else 0
+    if not 1 <= number <= 65535:
         raise ValueError("the port of the database URL is not a number from 1 to 65535")
-    return host or "localhost", int(port)
+    return host or "localhost", number
 
 
 def _decoded(text: str, part: str) -> str:
