@@ -80,6 +80,47 @@ async def test_a_nested_block_that_is_thrown_away(opened: Any) -> None:
     assert await Entry.objects.count() == 0
 
 
+async def test_what_is_called_after_a_commit(opened: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Once, in order, if it is committed; an error of one is told to the loop and the log and changes nothing."""
+    database = await opened()
+    calls: list[str] = []
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+
+    def fails() -> None:
+        raise LookupError("a callback's")
+
+    async def later() -> None:
+        calls.append("later")
+        raise ValueError("a callback's")
+
+    async with atomic() as block:
+        await Entry.objects.create(nonce="kept")
+        block.on_commit(lambda: calls.append("first"))
+        block.on_commit(fails)
+        block.on_commit(later)
+        with suppress(LookupError):
+            async with atomic() as nested:
+                nested.on_commit(lambda: calls.append("undone"))
+                raise LookupError
+        async with atomic() as nested:
+            nested.on_commit(lambda: calls.append("last"))
+        assert calls == []
+    assert calls == ["first", "later", "last"]
+    assert [type(context["exception"]) for context in told] == [LookupError, ValueError]
+    assert [record.levelname for record in caplog.get_records("call") if record.name == "oxyde.db"] == ["ERROR"] * 2
+    with pytest.raises(LookupError):
+        async with atomic() as block:
+            block.on_commit(lambda: calls.append("never"))
+            raise LookupError
+    async with atomic() as block:
+        block.on_commit(lambda: calls.append("never"))
+        block.set_rollback(True)
+    assert calls == ["first", "later", "last"]
+    await quiet(database)
+    assert await Entry.objects.values_list("nonce", flat=True) == ["kept"]
+
+
 async def test_a_block_that_ends_in_another_loop(opened: Any, where: Where) -> None:
     database = await opened()
     block = atomic()
@@ -96,3 +137,19 @@ async def test_a_block_that_ends_in_another_loop(opened: Any, where: Where) -> N
     no_transactions(where.kind)
     # This context still has the block that is over.
     assert await asyncio.to_thread(check, where, "SELECT count(*) FROM faults_entry") == [[[0]]]
+
+
+async def test_a_block_that_is_used_in_another_loop(opened: Any) -> None:
+    """What a thread inherits of the context is no way into the transaction, nor around it."""
+    database = await opened()
+
+    async def write() -> None:
+        async with asyncio.timeout(5):
+            await Entry.objects.create(nonce="elsewhere")
+
+    async with atomic():
+        await Entry.objects.create(nonce="here")
+        with pytest.raises(TransactionTaskError, match=r"another event loop.* outside_transaction\(\)"):
+            await asyncio.to_thread(asyncio.run, write())
+    await quiet(database)
+    assert await Entry.objects.values_list("nonce", flat=True) == ["here"]

@@ -107,6 +107,21 @@ async def test_no_more_than_so_many_wait(opened: Any) -> None:
     await quiet(database)
 
 
+async def test_who_is_cancelled_leaves_the_queue(opened: Any) -> None:
+    """At once, and what they asked for never happens."""
+    database: AsyncDatabase = await opened(accounts=3, max_connections=1)
+    async with Holder():
+        waiting = [asyncio.create_task(Account.objects.filter(id=n).update(balance=7)) for n in (1, 2)]
+        while database.stats()["waiting"] != 2:
+            await asyncio.sleep(0.001)
+        waiting[0].cancel()
+        await asyncio.wait(waiting[:1])
+        assert database.stats()["waiting"] == 1
+    assert await waiting[1] == 1
+    assert await Account.objects.order_by("id").values_list("balance", flat=True) == [100, 7, 100]
+    await quiet(database)
+
+
 # -- the end
 
 
