@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 
 from oxyde import atomic, execute_raw
-from oxyde.exceptions import TransactionBrokenError, TransactionRolledBackError, TransactionTaskError
+from oxyde.exceptions import (
+    TransactionBrokenError,
+    TransactionClosedError,
+    TransactionRolledBackError,
+    TransactionTaskError,
+)
 
 from .harness import Where, check, no_transactions
 from .programs.common import Entry, quiet
@@ -78,6 +83,44 @@ async def test_a_nested_block_that_is_thrown_away(opened: Any) -> None:
             coroutine.close()
     await quiet(database)
     assert await Entry.objects.count() == 0
+
+
+async def test_a_task_s_block_that_is_open_at_the_end(opened: Any) -> None:
+    """What it does could only be lost or escape: both blocks are told, and nothing is committed."""
+    database = await opened()
+    entered, enough = asyncio.Event(), asyncio.Event()
+
+    async def nested() -> None:
+        async with atomic():
+            await Entry.objects.create(nonce="task")
+            entered.set()
+            await enough.wait()
+
+    with pytest.raises(TransactionTaskError, match="still had a block open"):
+        async with atomic():
+            await Entry.objects.create(nonce="before")
+            task = asyncio.create_task(nested())
+            await entered.wait()
+    enough.set()
+    with pytest.raises(TransactionClosedError):
+        await task
+    await quiet(database)
+    assert await Entry.objects.count() == 0
+    # The same in a nested block: the one around it goes on.
+    entered.clear()
+    enough.clear()
+    async with atomic():
+        await Entry.objects.create(nonce="outermost")
+        with pytest.raises(TransactionTaskError, match="still had a block open"):
+            async with atomic():
+                await Entry.objects.create(nonce="before")
+                task = asyncio.create_task(nested())
+                await entered.wait()
+        enough.set()
+        with pytest.raises(TransactionClosedError):
+            await task
+    await quiet(database)
+    assert await Entry.objects.values_list("nonce", flat=True) == ["outermost"]
 
 
 async def test_what_is_called_after_a_commit(opened: Any, caplog: pytest.LogCaptureFixture) -> None:
