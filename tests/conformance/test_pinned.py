@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import threading
+import uuid
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +19,7 @@ import pytest
 from oxyde import (
     AsyncConnection,
     AsyncDatabase,
+    DatabaseError,
     Field,
     Model,
     OperationalError,
@@ -129,6 +132,63 @@ LEVELS = {
     ),
     "mysql": ("SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE", "SELECT @@transaction_isolation AS value"),
 }
+
+
+LEFT_BEHIND = {
+    "sqlite": [
+        ("CREATE TEMP TABLE pinned_left (id int)", "SELECT count(*) AS n FROM temp.sqlite_master"),
+        ("PRAGMA foreign_keys = OFF", "PRAGMA foreign_keys"),
+    ],
+    "postgres": [
+        ("DECLARE pinned_left CURSOR WITH HOLD FOR SELECT 1", "SELECT count(*) AS n FROM pg_cursors WHERE is_holdable"),
+        ("SET ROLE pg_monitor", "SELECT current_user::text AS name"),
+        ("SET SESSION AUTHORIZATION pg_monitor", "SELECT session_user::text AS name"),
+        ("SELECT nextval('pinned_left')", "SELECT lastval() AS number"),
+    ],
+    "mysql": [
+        ("USE information_schema", "SELECT DATABASE() AS name"),
+        ("SET ROLE {role}", "SELECT CURRENT_ROLE() AS name"),
+    ],
+}
+
+
+async def test_nothing_of_a_session_reaches_the_next_borrower(
+    lane: Lane, database: AsyncDatabase, tmp_path: Path
+) -> None:
+    """Beside settings: cursors, roles, sequences' numbers, the current database."""
+    role = f"pinned_{uuid.uuid4().hex[:20]}"
+    if lane.family == "postgres":
+        await execute_raw("CREATE SEQUENCE pinned_left")
+    if lane.family == "mysql":
+        await execute_raw(f"CREATE ROLE {role}")
+        if database.backend == "mysql":
+            await execute_raw(f"GRANT {role} TO CURRENT_USER()")
+
+    texts = itertools.count()
+
+    async def seen(conn: AsyncConnection, look: str) -> object:
+        try:
+            # MySQL runs a statement that it keeps prepared in the database in which that was prepared.
+            return await conn.fetch(f"{look} -- {next(texts)}")
+        except DatabaseError as error:
+            # PostgreSQL has no last number to tell.
+            assert (lane.family, error.sqlstate) == ("postgres", "55000")
+            return None
+
+    try:
+        async with single(lane, tmp_path) as one:
+            for change, look in LEFT_BEHIND[lane.family]:
+                async with one.connection() as conn:
+                    before = await seen(conn, look)
+                    await conn.execute(change.format(role=role))
+                    assert await seen(conn, look) != before, change
+                async with one.connection() as conn:
+                    assert await seen(conn, look) == before, change
+    finally:
+        if lane.family == "postgres":
+            await execute_raw("DROP SEQUENCE pinned_left")
+        if lane.family == "mysql":
+            await execute_raw(f"DROP ROLE {role}")
 
 
 @pytest.mark.parametrize("what", ["setting", "isolation"])

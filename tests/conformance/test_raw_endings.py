@@ -10,6 +10,7 @@ from oxyde import (
     Field,
     Model,
     TransactionBrokenError,
+    TransactionError,
     atomic,
     execute_raw,
 )
@@ -122,6 +123,15 @@ async def test_what_ends_nothing(lane: Lane) -> None:
             await execute_raw(text)
         await Note.objects.create(text="after")
     assert await stored() == ["after"]
+
+
+async def test_what_begins_outside_of_a_block(lane: Lane) -> None:
+    """A transaction that nothing would end: it is refused and rolled back, and the next who comes is in none."""
+    for text in {"sqlite": ("BEGIN", "SAVEPOINT mine")}.get(lane.family, ("BEGIN", "START TRANSACTION")):
+        with pytest.raises(TransactionError, match="nothing would end"):
+            await execute_raw(text)
+        await Note.objects.create(text=text)
+    assert len(await stored()) == 2
 
 
 @pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])

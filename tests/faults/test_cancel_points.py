@@ -170,7 +170,8 @@ async def test_every_suspension(opened: Any, where: Where, name: str, late: bool
         check(where)
 
 
-async def test_a_savepoint_cancelled_alone(opened: Any, where: Where) -> None:
+@pytest.mark.parametrize("fails", [False, True], ids=["kept", "undone"])
+async def test_a_savepoint_cancelled_alone(opened: Any, where: Where, fails: bool) -> None:
     """A program that swallows the cancellation of a nested block goes on, or is told that it cannot."""
     from oxyde.exceptions import TransactionRolledBackError
 
@@ -180,6 +181,8 @@ async def test_a_savepoint_cancelled_alone(opened: Any, where: Where) -> None:
         async with atomic():
             await Entry.objects.create(nonce=nonce, part=1)
             await Entry.objects.create(nonce=nonce, part=2)
+            if fails:
+                raise LookupError
 
     committed = refused = 0
     for late in (False, True):
@@ -190,13 +193,13 @@ async def test_a_savepoint_cancelled_alone(opened: Any, where: Where) -> None:
                 async with atomic():
                     await Entry.objects.create(nonce=nonce, part=0)
                     _, _, error = await cancelled_at(inner(nonce), k, late=late)
-                    undisturbed = error is None
+                    undisturbed = not isinstance(error, asyncio.CancelledError)
             except TransactionRolledBackError:
                 refused += 1
                 expected = 0
             else:
                 committed += 1
-                expected = 3 if undisturbed else 1
+                expected = 3 if undisturbed and not fails else 1
             assert await look_whole(where, database, nonce) == expected, (late, k)
             if undisturbed:
                 break

@@ -55,6 +55,21 @@ async def test_unknown_after_commit_timeout(opened: Any, where: Where) -> None:
     check(where)
 
 
+async def test_unknown_and_then_refused(opened: Any, where: Where) -> None:
+    """The answer comes when nobody waits any more, and is no: nothing is left open, and no callback runs."""
+    database = await opened(sqlite_journal_mode="DELETE", commit_timeout=0.1, sqlite_busy_timeout=600)
+    calls: list[str] = []
+    with Holder(where, *READING):
+        error = await cancelled_in_commit(calls, lambda: None, 0.0)
+        assert error.commit_outcome == "unknown"  # type: ignore[attr-defined]
+        await quiet(database)
+        await asyncio.sleep(0.05)
+        # The writer holds no lock: another process gets it at once.
+        outside(where, "BEGIN IMMEDIATE", "ROLLBACK", timeout=0.0)
+    assert calls == []
+    assert stored(where) == 0
+
+
 async def test_rolled_back(opened: Any, where: Where) -> None:
     """SQLite keeps the transaction when COMMIT finds the file locked; we do not."""
     database = await opened(sqlite_journal_mode="DELETE", sqlite_busy_timeout=300)

@@ -91,6 +91,24 @@ async def test_a_lock_of_another_process(opened: Any, where: Where) -> None:
     assert await Entry.objects.values_list("nonce", flat=True) == ["now"]
 
 
+@on("file")
+async def test_who_waits_for_a_lock_can_be_cancelled(opened: Any, where: Where) -> None:
+    """Not after the time that a lock may take, but at once; and so can who has a limit of their own."""
+    database = await opened(sqlite_busy_timeout=20_000)
+    with Holder(where, "BEGIN IMMEDIATE"):
+        task = asyncio.create_task(Entry.objects.create(nonce="never"))
+        await asyncio.sleep(0.1)
+        with lasts(0.0, 2.0):
+            task.cancel()
+            await asyncio.wait((task,))
+            await quiet(database)
+        with lasts(0.2, 2.0), pytest.raises(TransactionTimeoutError):
+            async with atomic(timeout=0.2):
+                raise AssertionError("the file is locked")
+        await quiet(database)
+    assert await Entry.objects.count() == 0
+
+
 @on("file", "memory", *SERVERS)
 async def test_statement_timeout(opened: Any, where: Where) -> None:
     database = await opened(accounts=3, statement_timeout=0.3)

@@ -19,6 +19,7 @@ from oxyde.exceptions import (
     OperationalError,
     PoolTimeoutError,
     QueryTimeoutError,
+    TransactionRolledBackError,
     TransactionTimeoutError,
 )
 from tests.servers import mysql_databases
@@ -103,6 +104,23 @@ async def test_a_silent_server_inside_a_transaction(opened: Any, proxy: Proxy) -
         await database.disconnect()
 
 
+async def test_a_rollback_that_is_never_answered(opened: Any, proxy: Proxy) -> None:
+    """Neither the program nor the pool waits for it: the connection is given up."""
+    await (await opened(accounts=3)).disconnect()
+    database = await connected(proxy.url, commit_timeout=0.3)
+    try:
+        with lasts(0, 2), pytest.raises(LookupError):
+            async with atomic():
+                await Entry.objects.create(nonce="never")
+                proxy.blackhole()
+                raise LookupError
+        await quiet(database, 8)
+        assert database.stats()["lost"] == 1
+    finally:
+        proxy.reset()
+        await database.disconnect()
+
+
 @pytest.mark.parametrize("where_it_falls_silent", ["statement", "savepoint", "begin"])
 async def test_limits_of_statements_hold_for_whole_blocks(
     opened: Any, proxy: Proxy, where_it_falls_silent: str
@@ -139,8 +157,11 @@ async def test_idle_connections_killed_by_the_server_cost_nothing(opened: Any, w
         await asyncio.gather(*(execute_raw(f"SELECT {sleep(0.02)}") for _ in range(5)))
         assert len(SERVERS[where.kind].sessions("faults")) >= 2
         SERVERS[where.kind].end_sessions("faults")
-        # The news has to have arrived.
-        await asyncio.sleep(0.1)
+        # The news has to have arrived: the pool knows.
+        deadline = time.monotonic() + 2
+        while database.stats()["size"]:
+            assert time.monotonic() < deadline, database.stats()
+            await asyncio.sleep(0.01)
         results = await asyncio.gather(*(Account.objects.get(id=n % 3 + 1) for n in range(20)), return_exceptions=True)
         assert [result for result in results if isinstance(result, BaseException)] == []
     await quiet(database)
@@ -169,6 +190,40 @@ async def test_a_connection_that_dies_at_work(opened: Any, where: Where) -> None
     assert await Entry.objects.count() == 0
     await quiet(database)
     no_transactions(where.kind)
+
+
+async def test_killed_while_the_loop_did_something_else(opened: Any, where: Where) -> None:
+    """The loop has read nothing of it when the next statement comes: the socket is looked at, so writes do not fail."""
+    database = await opened(accounts=3, max_connections=1)
+    for n in range(3):
+        assert (await Account.objects.get(id=1)).owner == "owner-1"
+        SERVERS[where.kind].end_sessions("faults")
+        # Not asyncio's: the news arrives meanwhile, and nobody reads it.
+        time.sleep(0.1)
+        match n:
+            case 0:
+                await Entry.objects.create(nonce="single")
+            case 1:
+                async with atomic():
+                    await Entry.objects.create(nonce="block")
+            case 2:
+                await execute_raw("INSERT INTO faults_entry (nonce, part) VALUES ('raw', 1)")
+    assert await Entry.objects.order_by("id").values_list("nonce", flat=True) == ["single", "block", "raw"]
+    await quiet(database)
+
+
+async def test_killed_before_the_end_of_a_block(opened: Any, where: Where) -> None:
+    """COMMIT was never sent: nothing is committed, and that is known."""
+    database = await opened()
+    with pytest.raises(TransactionRolledBackError) as caught:
+        async with atomic():
+            await Entry.objects.create(nonce="lost")
+            SERVERS[where.kind].end_sessions("faults")
+            # The news has to have arrived.
+            await asyncio.sleep(0.1)
+    assert caught.value.outcome == "not_applied"
+    assert await Entry.objects.count() == 0
+    await quiet(database)
 
 
 async def test_cut_in_the_middle_of_an_answer(opened: Any, proxy: Proxy) -> None:

@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 
 from oxyde import AsyncDatabase, atomic, execute_raw
-from oxyde.exceptions import ConnectError, OperationalError, PoolTimeoutError, QueryTimeoutError
+from oxyde.exceptions import (
+    ConnectError,
+    ConnectionLostError,
+    OperationalError,
+    PoolTimeoutError,
+    QueryTimeoutError,
+)
 from tests.servers.proxy import Proxy
 
 from .harness import SERVERS, Where, on
@@ -114,3 +120,27 @@ async def test_nobody_is_there(where: Where) -> None:
         proxy.refuse()
         with lasts(0, 1), pytest.raises(ConnectError):
             await database_at(proxy.url).connect()
+
+
+async def test_a_server_that_refuses_is_not_overrun(opened: Any, where: Where) -> None:
+    """After a failed attempt nobody tries for a while, however many would; and everybody is told."""
+    await (await opened()).disconnect()
+    with Proxy(where.url) as proxy:
+        database = database_at(proxy.url, ssl_mode="disable", max_connections=4)
+        await database.connect()
+        # Whoever comes is let in and thrown out.
+        proxy.cut_after(1, "up")
+        proxy.cut_after(1, "down")
+        proxy.cut()
+        before = proxy.stats()["accepted"]
+        started = time.monotonic()
+        while time.monotonic() - started < 2:
+            with pytest.raises((ConnectError, ConnectionLostError)):
+                await Entry.objects.create(nonce="never")
+        # At first after 50 ms, then ever less often, twice a second at most.
+        assert 3 <= proxy.stats()["accepted"] - before < 30
+        proxy.reset()
+        async with asyncio.timeout(2):
+            await Entry.objects.create(nonce="after")
+        assert await Entry.objects.values_list("nonce", flat=True) == ["after"]
+        await database.disconnect()

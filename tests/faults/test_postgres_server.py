@@ -12,10 +12,11 @@ import pytest
 from oxyde import AsyncDatabase, atomic, execute_raw
 from oxyde.exceptions import ConnectError, LockTimeoutError, OperationalError
 from tests.servers.postgres import PostgresServer
+from tests.servers.proxy import Proxy
 from tests.servers.unavailable import named_in_the_summary
 
 from .harness import HeldSession, Where, lasts, on
-from .programs.common import Account, prepared, quiet
+from .programs.common import Account, database_at, prepared, quiet
 
 pytestmark = on("postgres")
 
@@ -33,6 +34,24 @@ async def test_a_lock_that_is_not_given(opened: Any) -> None:
         holder.let_go()
     assert await Account.objects.filter(id=2).update(balance=1) == 1
     await quiet(database)
+
+
+async def test_a_slow_reader_of_a_copy(opened: Any, proxy: Proxy) -> None:
+    """What it has not asked for stays with the server, which waits; nothing piles up here."""
+    await (await opened()).disconnect()
+    database = database_at(proxy.url, ssl_mode="disable")
+    async with database, database.connection() as conn:
+        pieces = conn.copy_out("COPY (SELECT repeat('x', 999) FROM generate_series(1, 100000)) TO STDOUT")
+        size = len(await anext(pieces))
+        # Until nothing moves any more.
+        seen, before = proxy.stats()["down"], -1
+        while seen != before:
+            await asyncio.sleep(0.3)
+            seen, before = proxy.stats()["down"], seen
+        assert seen < 40_000_000
+        async for piece in pieces:
+            size += len(piece)
+    assert size == 100_000_000
 
 
 @pytest.fixture

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from oxyde import atomic, execute_raw
+from oxyde.exceptions import QueryTimeoutError
+from tests.servers.proxy import Proxy
 
 from .figures import figure
 from .harness import SERVERS, WIRE, Where, check, no_transactions, on, scaled
-from .programs.common import ENDLESS, Entry, ask, long, quiet, sleep
+from .programs.common import ENDLESS, Entry, ask, database_at, long, quiet, sleep
 
 pytestmark = on(*WIRE)
 
@@ -121,6 +123,63 @@ async def test_no_bystander_is_hit(opened: Any, where: Where, seed: int) -> None
     figure("nonces", where, seen["bystander"])
     await quiet(database)
     no_transactions(where.kind)
+
+
+async def test_a_request_that_comes_too_late(opened: Any, proxy: Proxy) -> None:
+    """The statement has ended by itself before the server hears that it is to be stopped: the next one is not hit."""
+    await (await opened()).disconnect()
+    database = database_at(proxy.url, ssl_mode="disable", max_connections=1)
+    await database.connect()
+    for n in range(2):
+        victim = asyncio.create_task(execute_raw(f"SELECT {sleep(0.3)}"))
+        await asyncio.sleep(0.1)
+        connections = proxy.stats()["accepted"]
+        proxy.delay(600, "up")
+        victim.cancel()
+        await asyncio.to_thread(proxy.wait, "accepted", connections + 1)
+        await asyncio.sleep(0.1)
+        # What has been read keeps its delay: the request is on its way until the victim is long over.
+        proxy.reset()
+        (row,) = await ask(f"SELECT CAST(? AS TEXT) AS nonce, {sleep(0.8)} AS slept", f"{n}")
+        # MySQL's function answers 1 when it is interrupted.
+        assert (row["nonce"], row["slept"] or None) == (f"{n}", None)
+        assert (await Entry.objects.create(nonce=f"{n}")).nonce == f"{n}"
+    assert victim.cancelled()
+    assert database.stats()["lost"] == 0
+    await quiet(database)
+    await database.disconnect()
+
+
+async def test_a_request_that_comes_too_early(opened: Any, proxy: Proxy) -> None:
+    """The server hears that it is to stop a statement before it hears of the statement: it is told once more."""
+    await (await opened()).disconnect()
+    database = database_at(proxy.url, ssl_mode="disable", max_connections=1)
+    await database.connect()
+    assert await execute_raw("SELECT 1 AS one") == [{"one": 1}]
+    proxy.delay(500, "up")
+    victim = asyncio.create_task(execute_raw(f"SELECT {sleep(60)}"))
+    await asyncio.sleep(0.1)
+    proxy.reset()
+    victim.cancel()
+    await asyncio.wait((victim,))
+    await quiet(database, 3)
+    # Stopped, not given up.
+    assert database.stats()["lost"] == 0
+    assert await execute_raw("SELECT 1 AS one") == [{"one": 1}]
+    await database.disconnect()
+
+
+async def test_a_function_that_answers_when_it_is_stopped(opened: Any) -> None:
+    """MySQL's SLEEP() has a result for that; whoever ran into a limit is not given it."""
+    database = await opened(statement_timeout=0.3)
+    for inside in (False, True):
+        with pytest.raises(QueryTimeoutError):
+            if inside:
+                async with atomic():
+                    await execute_raw(f"SELECT {sleep(60)}")
+            else:
+                await execute_raw(f"SELECT {sleep(60)}")
+    await quiet(database)
 
 
 async def test_a_cancelled_reader_of_many_rows(opened: Any, where: Where) -> None:
