@@ -402,3 +402,26 @@ fn case_is_mapped_by_whoever_the_server_has() {
     );
     assert!(error.contains("LC_CTYPE"), "{error}");
 }
+
+#[test]
+fn names_that_no_database_can_hold() {
+    for name in ["", "a\0b"] {
+        for (table, schema, column) in [(name, "s", "c"), ("t", name, "c"), ("t", "s", name)] {
+            let doc = json!({"ir_version": 1, "tables": [{
+                "name": table, "schema": schema, "fields": [{"name": column, "column_type": "integer"}],
+            }]});
+            let doc = SchemaDoc::from_json(&doc.to_string()).unwrap();
+            let target = (Dialect::Postgres, Dialect::Postgres.oldest());
+            for made in [
+                create_statements(&doc, target),
+                drop_statements(&doc, target),
+            ] {
+                let refusal = made.unwrap_err().to_string();
+                assert!(
+                    refusal.contains(&format!("{name:?} cannot be the name")),
+                    "{refusal}"
+                );
+            }
+        }
+    }
+}

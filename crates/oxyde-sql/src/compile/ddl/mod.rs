@@ -87,6 +87,10 @@ pub fn drop_statements(doc: &SchemaDoc, target: impl Into<Target>) -> Result<Vec
     let features = Features::of(target);
     let dialect = features.dialect;
     let placed = order::tables(doc);
+    for place in &placed {
+        // What cannot be created is not dropped either.
+        TableDdl::new(doc, place.table, &features)?;
+    }
     let circular = placed.iter().any(|p| !p.circular.is_empty());
     let names: Vec<String> = placed
         .iter()
@@ -146,6 +150,7 @@ impl<'a> TableDdl<'a> {
         };
         for name in [&table.name]
             .into_iter()
+            .chain(&table.schema)
             .chain(table.fields.iter().map(|f| &f.name))
         {
             this.check_name(name)?;
