@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import resource
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from oxyde import AsyncDatabase, Field, Model, PoolSettings, create_tables, execute_raw, get_connection
@@ -87,6 +91,26 @@ async def prepared(url: str, *, accounts: int = 0, balance: int = 100, **setting
             [Account(owner=f"owner-{n}", balance=balance) for n in range(1, accounts + 1)]
         )
     return database
+
+
+def peak_from_now() -> Callable[[], int]:
+    """A function that tells how much more memory than now was resident at most since now, in KiB.
+
+    What ``getrusage()`` says is no less than what the parent process had when it started this one.
+    """
+    gc.collect()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:  # not on Linux
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    before = _resident("VmRSS")
+    return lambda: _resident("VmHWM") - before
+
+
+def _resident(name: str) -> int:
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(name))
 
 
 async def quiet(database: AsyncDatabase, seconds: float = 2.0) -> dict[str, Any]:

@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import resource
 import threading
 from typing import Any
 
-from common import Account, Entry, arguments, prepared, quiet, report
+from common import Account, Entry, arguments, peak_from_now, prepared, quiet, report
 
 from oxyde import AsyncDatabase, execute_raw
 
@@ -27,11 +25,6 @@ NUMBERS = {
 }
 
 
-def peak() -> int:
-    """In KiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 async def memory() -> dict[str, Any]:
     database = await prepared(URL, accounts=100)
     await execute_raw(NUMBERS[database.backend].format(OPTIONS["rows"]))
@@ -39,15 +32,14 @@ async def memory() -> dict[str, Any]:
     assert len(await Entry.objects.filter(id__lte=50).order_by("id")) > 0
     async for _ in Account.objects.iterate():
         pass
-    gc.collect()
-    before, rows = peak(), 0
+    grown, rows = peak_from_now(), 0
     async for entry in Entry.objects.order_by("id").iterate():
         rows += 1
         assert entry.part == rows
-    grown = peak() - before
+    kib = grown()
     await quiet(database)
     await database.disconnect()
-    return {"rows": rows, "kib": grown}
+    return {"rows": rows, "kib": kib}
 
 
 async def read_on(rows: Any) -> str:
