@@ -50,6 +50,17 @@ impl Session {
         name: &str,
         max_rows: u32,
     ) -> Result<Request, ExecError> {
+        let name = self.new_portal(name)?;
+        self.run(
+            statement,
+            params,
+            &statement.results,
+            Some((name, max_rows)),
+        )
+    }
+
+    /// The name of a portal that is to be opened.
+    pub(super) fn new_portal(&self, name: &str) -> Result<Name, ExecError> {
         let name = portal_name(name)?;
         if self.portals.iter().any(|portal| portal.name == name) {
             return Err(ExecError::new(
@@ -57,12 +68,7 @@ impl Session {
                 "a portal of this name is open",
             ));
         }
-        self.run(
-            statement,
-            params,
-            &statement.results,
-            Some((name, max_rows)),
-        )
+        Ok(name)
     }
 
     /// The next rows of a portal.

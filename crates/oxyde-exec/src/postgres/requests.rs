@@ -96,13 +96,19 @@ impl Session {
         Ok(self.submit(flight))
     }
 
-    /// Runs what was described. After an error `end_described` is still to be called.
+    /// Runs what was described; `portal`: as [`Session::portal`] does, by this name and with so many rows in a piece.
+    /// After an error `end_described` is still to be called.
     pub fn execute_described(
         &mut self,
         params: &Encoded,
         results: &Formats,
+        portal: Option<(&str, u32)>,
     ) -> Result<(), ExecError> {
         frontend::bind_fits(params, results)?;
+        let portal = match portal {
+            Some((name, max_rows)) => Some((self.new_portal(name)?, max_rows)),
+            None => None,
+        };
         let flight = self.requests.back_mut();
         let Some(flight) = flight.filter(|flight| flight.step == Step::Paused) else {
             return Err(ExecError::new(ErrorKind::Internal, "nothing was described"));
@@ -127,8 +133,18 @@ impl Session {
         let name: &[u8] = prepared
             .as_ref()
             .map_or(frontend::UNNAMED, |prepared| &prepared.name);
-        frontend::bind(&mut self.out, frontend::UNNAMED, name, params, results);
-        frontend::execute_sync(&mut self.out);
+        let Some((portal, max_rows)) = portal else {
+            frontend::bind(&mut self.out, frontend::UNNAMED, name, params, results);
+            frontend::execute_sync(&mut self.out);
+            return Ok(());
+        };
+        frontend::bind(&mut self.out, &portal, name, params, results);
+        frontend::execute(&mut self.out, &portal, max_rows);
+        frontend::sync(&mut self.out);
+        flight.limited = max_rows > 0;
+        flight.portal = Some(Arc::clone(&portal));
+        let statement = prepared.map(|prepared| prepared.name);
+        self.portals.push(Portal::new(portal, statement));
         Ok(())
     }
 
