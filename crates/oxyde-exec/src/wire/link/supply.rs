@@ -13,7 +13,7 @@ use crate::wire::link::{Command, Inner, Link};
 
 /// How long the server may take to notice that no more data come, before it is asked to stop as for any statement: it
 /// reads nothing as long as it waits for a lock.
-const NOTICED: Duration = Duration::from_millis(200);
+const NOTICED: Duration = Duration::from_millis(500);
 
 impl Link {
     pub(super) fn begin_supply(self: &Arc<Self>, from: &Arc<dyn CopySource>) {
