@@ -151,9 +151,8 @@ async def test_inside_a_transaction_on_a_connection(lane: Lane, database: AsyncD
             # Until what was done under it is committed.
             async with advisory_lock(5), advisory_lock("it's \\ another"):
                 pass
-            async with atomic():
-                async with advisory_lock(6):
-                    pass
+            async with atomic(), advisory_lock(6):
+                pass
             for key in (5, 6, "it's \\ another"):
                 assert await beside(key)
         for key in (5, 6, "it's \\ another"):

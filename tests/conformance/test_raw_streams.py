@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import decimal
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -113,7 +113,7 @@ class TestRows:
 
     @EVERYWHERE
     async def test_native_values(self, lane: Lane, database: AsyncDatabase, where: str) -> None:
-        given = [3, "text", b"\x00\xff", 2.5, datetime.datetime(2024, 2, 29, 12, 30, 15, 5), None]  # noqa: DTZ001
+        given = [3, "text", b"\x00\xff", 2.5, dt.datetime(2024, 2, 29, 12, 30, 15, 5), None]
         columns = ", ".join(f"{lane.cast(value)} AS v{n}" for n, value in enumerate(given))
         sql = lane.sql(f"SELECT {columns}")
         expected = await execute_raw(sql, given)
@@ -267,9 +267,9 @@ class TestTransactions:
         async with atomic() as tx:
             await Pebble.objects.filter(id=1).update(name="inside")
             with outside_transaction():
-                assert [row["name"] async for row in iterate_raw(ALL, client=tx)][0] == "inside"
+                assert (await collected(iterate_raw(ALL, client=tx)))[0]["name"] == "inside"
                 if not database.in_memory:
-                    assert [row["name"] async for row in iterate_raw(ALL, using="default")][0] == "n1"
+                    assert (await collected(iterate_raw(ALL, using="default")))[0]["name"] == "n1"
 
     async def test_what_may_end_the_transaction(self, lane: Lane, database: AsyncDatabase) -> None:
         if lane.family != "mysql":
@@ -404,7 +404,10 @@ class TestOnAKeptConnection:
         """What a streamed statement leaves in its session reaches nobody else."""
         if lane.family == "sqlite":
             return
-        take = {"postgres": "SELECT pg_advisory_lock(4711)::text AS locked", "mysql": "SELECT GET_LOCK('oxyde_4711', 1)"}
+        take = {
+            "postgres": "SELECT pg_advisory_lock(4711)::text AS locked",
+            "mysql": "SELECT GET_LOCK('oxyde_4711', 1)",
+        }
         rows = await collected(iterate_raw(take[lane.family]))
         assert len(rows) == 1
         async with advisory_lock(4711, wait=5):
@@ -416,3 +419,29 @@ async def _read_long(conn: AsyncConnection, lane: Lane, inside: bool) -> None:
         async with atomic(connection=conn):
             await collected(conn.iterate(LONG[lane.family]))
     await collected(conn.iterate(LONG[lane.family]))
+
+
+HELD = {
+    "postgres": "SELECT count(*) AS n FROM pg_cursors WHERE name <> ''",
+    "mysql": "SHOW GLOBAL STATUS LIKE 'Prepared_stmt_count'",
+}
+
+
+@pytest.mark.usefixtures("pebbles")
+async def test_streams_to_their_end_leave_nothing_on_the_server(lane: Lane, database: AsyncDatabase) -> None:
+    """Also before their transaction ends: servers take so many cursors, and no more."""
+    if lane.family == "sqlite":
+        return
+
+    async def held() -> int:
+        (row,) = await execute_raw(HELD[lane.family])
+        return int(row.get("n") or row.get("Value") or 0)
+
+    async with atomic():
+        before = await held()
+        for _ in range(40):
+            assert len(await collected(iterate_raw(ALL, chunk_size=10))) == ROWS
+            assert len(await collected(Pebble.objects.order_by("id").iterate(10))) == ROWS
+        # Others may prepare something on the same server, and the last one goes with the next statement.
+        await held()
+        assert await held() < before + 20

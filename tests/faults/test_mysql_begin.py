@@ -16,7 +16,9 @@ from .programs.common import Account, database_at
 
 pytestmark = on("mysql")
 
-LEVEL = "SELECT trx_isolation_level AS level FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = CONNECTION_ID()"
+LEVEL = (
+    "SELECT trx_isolation_level AS level FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = CONNECTION_ID()"
+)
 INTERRUPTED = b"\xff" + (1317).to_bytes(2, "little") + b"#70100Query execution was interrupted"
 """What a server says to a statement that somebody has stopped."""
 

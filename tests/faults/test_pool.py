@@ -117,12 +117,11 @@ async def test_what_else_holds_a_connection_is_named(opened: Any, where: Where, 
                 await enough.wait()
         else:
             line = sys._getframe().f_lineno + 1
-            async with database.connection() as conn:
-                async with contextlib.AsyncExitStack() as stack:
-                    if how != "kept":
-                        await stack.enter_async_context(atomic(connection=conn))
-                    held.set()
-                    await enough.wait()
+            async with database.connection() as conn, contextlib.AsyncExitStack() as stack:
+                if how != "kept":
+                    await stack.enter_async_context(atomic(connection=conn))
+                held.set()
+                await enough.wait()
 
     holder = asyncio.create_task(hold())
     await held.wait()

@@ -1,4 +1,4 @@
-"""COPY FROM STDIN under faults: a source is no faster than the server, and whatever ends a COPY half-way stores nothing."""
+"""COPY FROM STDIN under faults: a source is no faster than the server, and a COPY that ends half-way stores nothing."""
 
 from __future__ import annotations
 

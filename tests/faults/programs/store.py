@@ -1,4 +1,4 @@
-"""How much memory a COPY of ``megabytes`` from a generator takes over what the process had before, at its peak, in KiB."""
+"""How much memory a COPY of ``megabytes`` takes over what the process had before, at its peak, in KiB."""
 
 from __future__ import annotations
 

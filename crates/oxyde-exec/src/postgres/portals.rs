@@ -18,6 +18,8 @@ pub(super) struct Portal {
     /// The server has made it.
     pub(super) bound: bool,
     pub(super) columns: Option<Arc<[Column]>>,
+    /// All of its rows have come.
+    pub(super) over: bool,
 }
 
 impl Portal {
@@ -27,6 +29,7 @@ impl Portal {
             statement,
             bound: false,
             columns: None,
+            over: false,
         }
     }
 
@@ -85,6 +88,7 @@ impl Session {
         let mut flight = InFlight::new(Step::Execute, 0);
         flight.columns = portal.columns.clone();
         flight.limited = max_rows > 0;
+        flight.reads = Some(Arc::clone(&name));
         flight.closes = self.close_forgotten();
         frontend::execute(&mut self.out, &name, max_rows);
         frontend::sync(&mut self.out);

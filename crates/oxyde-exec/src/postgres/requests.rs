@@ -72,6 +72,7 @@ impl Session {
                 frontend::sync(out);
                 flight.limited = max_rows > 0;
                 flight.portal = Some(Arc::clone(&portal));
+                flight.reads = Some(Arc::clone(&portal));
                 self.portals.push(Portal::new(portal, name));
             }
         }
@@ -143,6 +144,7 @@ impl Session {
         frontend::sync(&mut self.out);
         flight.limited = max_rows > 0;
         flight.portal = Some(Arc::clone(&portal));
+        flight.reads = Some(Arc::clone(&portal));
         let statement = prepared.map(|prepared| prepared.name);
         self.portals.push(Portal::new(portal, statement));
         Ok(())
@@ -220,11 +222,21 @@ impl Session {
     /// Puts Close messages in front of a flight; answers how many.
     #[inline]
     pub(super) fn close_forgotten(&mut self) -> u32 {
-        let (out, portals) = (&mut self.out, &self.portals);
-        self.statements.close(
+        let out = &mut self.out;
+        let mut closes = 0u32;
+        self.portals.retain(|portal| {
+            if portal.over {
+                frontend::close(out, b'P', &portal.name);
+                closes = closes.saturating_add(1);
+            }
+            !portal.over
+        });
+        let portals = &self.portals;
+        let statements = self.statements.close(
             |name| Portal::any_of(portals, name),
             |name| frontend::close(out, b'S', name),
-        )
+        );
+        closes.saturating_add(statements)
     }
 }
 

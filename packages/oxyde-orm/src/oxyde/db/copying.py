@@ -11,7 +11,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from .database import finish
 
@@ -26,6 +26,7 @@ PIECE: Final = 1 << 16
 """Bytes that go together. Smaller pieces of a source are put together, larger ones are cut."""
 
 
+@runtime_checkable
 class Readable(Protocol):
     """A binary file, or an asynchronous one."""
 
@@ -39,7 +40,7 @@ def check_source(source: object) -> None:
     """Raise a ``TypeError`` for what gives no data."""
     if isinstance(source, str):
         raise TypeError("the data of a COPY are bytes, not str: encode them as UTF-8")
-    if not isinstance(source, Iterable | AsyncIterable) and not hasattr(source, "read"):
+    if not isinstance(source, Readable | Iterable | AsyncIterable):
         raise TypeError(
             "the data of a COPY are bytes, a file that is open in binary mode, or an iterable or an async iterable of "
             f"bytes, not {type(source).__name__}"
@@ -112,7 +113,7 @@ def _cut(data: bytes | memoryview) -> Iterator[bytes]:
 async def _given(source: CopySource) -> AsyncGenerator[bytes, None]:
     if isinstance(source, (bytes, bytearray, memoryview)):
         yield _bytes(source)
-    elif hasattr(source, "read"):
+    elif isinstance(source, Readable):
         while chunk := _bytes(await _read(source)):
             yield chunk
     elif isinstance(source, AsyncIterable):

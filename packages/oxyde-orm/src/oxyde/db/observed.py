@@ -161,9 +161,7 @@ class ObservedDatabase:
         cursor = self._engine.cursor(shape, params, loader, rows, lease, timeout)
         return ObservedCursor(self, cursor, text, name, table, params)
 
-    def raw_cursor(
-        self, sql: str, params: Any, rows: int, lease: Any = None, timeout: Any = None
-    ) -> ObservedCursor:
+    def raw_cursor(self, sql: str, params: Any, rows: int, lease: Any = None, timeout: Any = None) -> ObservedCursor:
         cursor = self._engine.raw_cursor(sql, params, rows, _bare(lease), timeout)
         return ObservedCursor(self, cursor, sql, first_word(sql), None, params)
 
