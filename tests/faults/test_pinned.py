@@ -151,16 +151,26 @@ async def listen(nonce: str) -> None:
         assert (await anext(notifications)).payload == "heard"
 
 
+class Pieces:
+    """No generator: Python cannot close one that is thrown away while it waits."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = iter(pieces)
+
+    def __aiter__(self) -> Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        await asyncio.sleep(0)
+        for piece in self.pieces:
+            return piece
+        raise StopAsyncIteration
+
+
 @OPERATIONS.leaves(rows=1)
 async def copy(nonce: str) -> None:
     async with get_connection().connection() as conn:
-
-        async def lines() -> AsyncIterator[bytes]:
-            yield f"{nonce}\t".encode()
-            await asyncio.sleep(0)
-            yield b"0\n"
-
-        await conn.copy_in("COPY faults_entry (nonce, part) FROM STDIN", lines())
+        await conn.copy_in("COPY faults_entry (nonce, part) FROM STDIN", Pieces(f"{nonce}\t".encode(), b"0\n"))
         pieces = [piece async for piece in conn.copy_out("COPY (SELECT generate_series(1, 9)) TO STDOUT")]
         assert len(b"".join(pieces)) == 18
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncIterable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from .database import finish
@@ -18,7 +17,7 @@ from .database import finish
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from oxyde_core import Database, Lease, Pin
+    from oxyde_core import Database, Inflow, Lease, Pin
 
 __all__ = ["CopySource", "check_source", "send"]
 
@@ -61,15 +60,10 @@ async def send(core: Database, sql: str, place: Pin | Lease, source: CopySource)
 
     copied.watch(ended)
     try:
-        async with limit, aclosing(_pieces(source)) as pieces:
+        async with limit:
             # An error in the statement is told before the source is asked for anything.
             await flow.room()
-            async for piece in pieces:
-                if flow.write(piece):
-                    # A source that never waits is not to keep others from their turn.
-                    await asyncio.sleep(0)
-                else:
-                    await flow.room()
+            await _feed(flow, source)
         flow.finish()
     except TimeoutError:
         if not limit.expired():
@@ -84,54 +78,60 @@ async def send(core: Database, sql: str, place: Pin | Lease, source: CopySource)
     return rows
 
 
-async def _pieces(source: CopySource) -> AsyncGenerator[bytes, None]:
-    """Cut and join what a source gives to pieces of one size."""
-    kept = bytearray()
-    async with aclosing(_given(source)) as chunks:
-        async for chunk in chunks:
-            if len(kept) + len(chunk) < PIECE:
-                kept += chunk
-                continue
-            if kept:
-                yield bytes(kept)
-                kept.clear()
-            if len(chunk) < PIECE:
-                kept += chunk
-                continue
-            for piece in _cut(chunk):
-                yield piece
-    if kept:
-        yield bytes(kept)
-
-
-def _cut(data: bytes | memoryview) -> Iterator[bytes]:
-    view = memoryview(data).cast("B")
-    for start in range(0, len(view), PIECE):
-        yield bytes(view[start : start + PIECE])
-
-
-async def _given(source: CopySource) -> AsyncGenerator[bytes, None]:
+# No asynchronous generators of our own: one that is thrown away in the middle of a wait cannot be closed any more.
+async def _feed(flow: Inflow, source: CopySource) -> None:
+    pieces = _Pieces()
     if isinstance(source, (bytes, bytearray, memoryview)):
-        yield _bytes(source)
+        await _write(flow, pieces.add(source))
     elif isinstance(source, Readable):
-        while chunk := _bytes(await _read(source)):
-            yield chunk
+        while chunk := await _read(source):
+            await _write(flow, pieces.add(chunk))
     elif isinstance(source, AsyncIterable):
         async for chunk in source:
-            yield _bytes(chunk)
+            await _write(flow, pieces.add(chunk))
     else:
         for chunk in source:
-            yield _bytes(chunk)
+            await _write(flow, pieces.add(chunk))
+    await _write(flow, pieces.rest())
+
+
+async def _write(flow: Inflow, pieces: Iterable[bytes]) -> None:
+    for piece in pieces:
+        if flow.write(piece):
+            # A source that never waits is not to keep others from their turn.
+            await asyncio.sleep(0)
+        else:
+            await flow.room()
+
+
+class _Pieces:
+    """Cuts and joins what a source gives to pieces of about one size."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept = bytearray()
+
+    def add(self, chunk: object) -> Iterable[bytes]:
+        if not isinstance(chunk, (bytes, bytearray, memoryview)):
+            raise TypeError(f"the data of a COPY are bytes, not {type(chunk).__name__}")
+        view = memoryview(chunk).cast("B")
+        if len(self._kept) + len(view) < PIECE:
+            self._kept += view
+            return ()
+        return self._cut(view)
+
+    def _cut(self, view: memoryview) -> Iterator[bytes]:
+        yield from self.rest()
+        for start in range(0, len(view), PIECE):
+            yield bytes(view[start : start + PIECE])
+
+    def rest(self) -> Iterator[bytes]:
+        if self._kept:
+            yield bytes(self._kept)
+            self._kept.clear()
 
 
 async def _read(file: Readable) -> bytes:
     read: Any = file.read(PIECE)
     return await read if inspect.isawaitable(read) else read  # type: ignore[no-any-return]
-
-
-def _bytes(chunk: Any) -> bytes:
-    if isinstance(chunk, bytes):
-        return chunk
-    if isinstance(chunk, (bytearray, memoryview)):
-        return memoryview(chunk).cast("B")  # type: ignore[return-value]
-    raise TypeError(f"the data of a COPY are bytes, not {type(chunk).__name__}")
