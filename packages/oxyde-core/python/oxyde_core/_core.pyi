@@ -24,6 +24,7 @@ __all__ = [
     "Copy",
     "Cursor",
     "Database",
+    "Inflow",
     "Lease",
     "Loader",
     "Outflow",
