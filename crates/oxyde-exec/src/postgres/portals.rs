@@ -99,8 +99,8 @@ impl Session {
     pub fn close_portal(&mut self, name: &str) -> Result<Request, ExecError> {
         self.admit()?;
         let name = portal_name(name)?;
-        let closes = self.close_forgotten();
         self.portals.retain(|portal| portal.name != name);
+        let closes = self.close_forgotten();
         frontend::close(&mut self.out, b'P', &name);
         frontend::sync(&mut self.out);
         Ok(self.submit(InFlight::new(Step::Ready, closes.saturating_add(1))))
