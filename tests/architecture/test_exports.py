@@ -14,6 +14,7 @@ EXPORTS = {
         AsyncConnection AsyncDatabase AsyncTransaction Check F Field Index Model Q Query QueryManager
         Notification
         PoolSettings Range Unique advisory_lock atomic col create_tables db disconnect_all drop_tables execute_raw
+        iterate_raw
         get_active_transaction get_connection not_ outside_transaction register_connection
         unregister_connection __version__
     """,
@@ -49,7 +50,7 @@ EXPORTS = {
     "oxyde.models.field": "Field OxydeFieldInfo",
     "oxyde.models.decorators": "Check Index Unique",
     "oxyde.models.metadata": "ColumnMeta ForeignKeyInfo ModelMeta RelationInfo",
-    "oxyde.queries": "F Q Query QueryManager execute_raw",
+    "oxyde.queries": "F Q Query QueryManager execute_raw iterate_raw",
     "oxyde.schema": "describe",
 }
 

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from oxyde import (
+    AsyncConnection,
     AsyncDatabase,
     ConnectionLostError,
     LockTimeoutError,
     NotSupportedError,
     OperationalError,
     PoolSettings,
+    TransactionTimeoutError,
     advisory_lock,
     atomic,
     execute_raw,
@@ -143,13 +145,106 @@ async def test_inside_a_transaction(lane: Lane, database: AsyncDatabase, tmp_pat
 @servers
 async def test_inside_a_transaction_on_a_connection(lane: Lane, database: AsyncDatabase) -> None:
     async with database.connection() as conn:
-        with lane_can(lane, "postgres"):
-            async with atomic(connection=conn), advisory_lock(5):
+        async with atomic(connection=conn):
+            async with advisory_lock(5):
                 assert await beside(5)
+            # Until what was done under it is committed.
+            async with advisory_lock(5), advisory_lock("it's \\ another"):
+                pass
+            async with atomic(), advisory_lock(6):
+                pass
+            for key in (5, 6, "it's \\ another"):
+                assert await beside(key)
+        for key in (5, 6, "it's \\ another"):
+            assert not await held(key)
+        # The connection goes on, as the same session.
+        assert await conn.fetch("SELECT 1 AS one") == [{"one": 1}]
+
+
+async def rolled_back(conn: AsyncConnection) -> None:
+    with pytest.raises(LookupError):
+        async with atomic(connection=conn), advisory_lock(5):
+            raise LookupError
+
+
+async def rolled_back_by_wish(conn: AsyncConnection) -> None:
+    async with atomic(connection=conn) as tx, advisory_lock(5):
+        tx.set_rollback()
+
+
+async def cancelled(conn: AsyncConnection) -> None:
+    async def hold() -> None:
+        async with atomic(connection=conn), advisory_lock(5):
+            locked.set()
+            await asyncio.sleep(60)
+
+    locked = asyncio.Event()
+    task = asyncio.create_task(hold())
+    await locked.wait()
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def out_of_time(conn: AsyncConnection) -> None:
+    with pytest.raises(TransactionTimeoutError):
+        async with atomic(connection=conn, timeout=0.1), advisory_lock(5):
+            await asyncio.sleep(0.3)
+            # It was over before its block was.
+            assert not await beside(5)
+
+
+async def too_late(conn: AsyncConnection) -> None:
+    async with advisory_lock(5):
+        for wait in (0, 0.1):
+            with pytest.raises(LockTimeoutError):
+                async with atomic(connection=conn), advisory_lock(5, wait=wait):
+                    raise AssertionError
+        assert await beside(5)
+
+
+async def cancelled_while_waiting(conn: AsyncConnection) -> None:
+    async def hold() -> None:
+        async with atomic(connection=conn), advisory_lock(5):
+            raise AssertionError
+
+    async with advisory_lock(5):
+        task = asyncio.create_task(hold())
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def by_hand(conn: AsyncConnection) -> None:
+    """A lock that the program has taken by itself is its own to release."""
+    if conn.database.backend == "postgres":
+        take, free = "SELECT pg_advisory_lock(5)::text AS locked", "SELECT pg_advisory_unlock(5) AS released"
+    else:
+        take, free = "SELECT GET_LOCK('oxyde_5', 1) AS locked", "SELECT RELEASE_LOCK('oxyde_5') AS released"
+    await conn.fetch(take)
+    async with atomic(connection=conn), advisory_lock(5):
+        pass
+    assert await beside(5)
+    assert (await conn.fetch(free))[0]["released"]
+
+
+@servers
+@pytest.mark.parametrize(
+    "end", [rolled_back, rolled_back_by_wish, cancelled, out_of_time, too_late, cancelled_while_waiting, by_hand]
+)
+async def test_it_ends_with_its_transaction_on_a_connection(lane: Lane, database: AsyncDatabase, end: Any) -> None:
+    """However that ends, and the connection is kept."""
+    session = {"postgres": "SELECT pg_backend_pid() AS id"}.get(lane.family, "SELECT CONNECTION_ID() AS id")
+    async with asyncio.timeout(20), database.connection() as conn:
+        before = await conn.fetch(session)
+        await end(conn)
+        assert await conn.fetch(session) == before
+        assert not await held(5)
+        async with atomic(connection=conn), advisory_lock(5, wait=0):
+            assert await beside(5)
         assert not await held(5)
 
 
-async def beside(key: int) -> bool:
+async def beside(key: int | str) -> bool:
     """As ``held``, from a context that is in no transaction."""
     from contextvars import Context
 

@@ -18,11 +18,22 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from oxyde import AsyncDatabase, Field, Model, PoolSettings, atomic, create_tables, drop_tables, execute_raw
+from oxyde import (
+    AsyncConnection,
+    AsyncDatabase,
+    Field,
+    Model,
+    PoolSettings,
+    atomic,
+    create_tables,
+    drop_tables,
+    execute_raw,
+    iterate_raw,
+)
 from oxyde.exceptions import DataError, IntegrityError, OxydeError, UniqueViolationError
 from oxyde_core import Database
 
-from .lanes import Lane
+from .lanes import Lane, postgres
 
 CANARY = "canary-4711"
 
@@ -373,3 +384,119 @@ async def test_streams_are_told_of_piece_by_piece(lane: Lane, tmp_path: Path, lo
             async for _ in rows:
                 break
         assert len(log.said("SELECT")) == 1
+
+
+async def test_streams_of_raw_sql(lane: Lane, tmp_path: Path, log: Log) -> None:
+    select = "SELECT name FROM conf_watched ORDER BY id"
+    async with watching(lane, tmp_path) as database:
+        await Watched.objects.bulk_create([Watched(name=str(n)) for n in range(5)])
+        async with database.connection() as conn:
+            for rows in (conn.iterate(select, chunk_size=2), None):
+                log.records.clear()
+                if rows is None:
+                    async with atomic(connection=conn):
+                        found = [row["name"] async for row in conn.iterate(select, chunk_size=2)]
+                else:
+                    found = [row["name"] async for row in rows]
+                assert found == ["0", "1", "2", "3", "4"]
+                (first,), further = log.said("SELECT"), log.said("FETCH")
+                assert (first.db_statement, first.db_outcome) == (select, "ok")
+                assert sum(piece.db_rows for piece in (first, *further)) == 5
+                assert [len(log.said(name)) for name in ("BEGIN", "ROLLBACK", "COMMIT")] == (
+                    [1, 0, 1] if rows is None else [1, 1, 0]
+                )
+        log.records.clear()
+        assert len([row async for row in iterate_raw(select)]) == 5
+        assert log.said("SELECT")[0].db_statement == select
+
+
+COPY = "COPY conf_watched (name) FROM STDIN"
+COPY_BACK = "COPY conf_watched TO STDOUT"
+
+
+@postgres
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "transaction"])
+async def test_copies(lane: Lane, tmp_path: Path, log: Log, inside: bool) -> None:
+    """They are operations as all others: with their rows, their end, their time, and their place if they are slow."""
+
+    async def failing() -> AsyncIterator[bytes]:
+        yield b"a\n"
+        await asyncio.sleep(0.06)
+        raise LookupError
+
+    def statements() -> list[Any]:
+        return [record for record in log.said("COPY") if record.name == "oxyde.statements"]
+
+    def slow() -> list[str]:
+        return [record.db_place for record in log.said("COPY") if record.name == "oxyde.slow"]
+
+    async def copy(conn: AsyncConnection) -> None:
+        log.records.clear()
+        assert await conn.copy_in(COPY, [b"a\nb\n", b"c\n"]) == 3
+        assert len([piece async for piece in conn.copy_out(COPY_BACK)]) > 0
+        (stored, read) = statements()
+        assert (stored.db_statement, stored.db_rows, stored.db_outcome) == (COPY, 3, "ok")
+        assert (read.db_statement, read.db_rows, read.db_outcome) == (COPY_BACK, None, "ok")
+        assert all(record.db_seconds > 0 and record.db_waited is None for record in (stored, read))
+        assert CANARY not in log.everything()
+        log.records.clear()
+        async with aclosing(conn.copy_out("COPY (SELECT generate_series(1, 10000000)) TO STDOUT")) as pieces:
+            async for _ in pieces:
+                line = sys._getframe().f_lineno - 2
+                await asyncio.sleep(0.06)
+                break
+        (left,) = statements()
+        assert left.db_outcome == "cancelled"
+        assert slow() == [f"{__file__}:{line + 1}"]
+        log.records.clear()
+
+    async def fail(conn: AsyncConnection) -> None:
+        log.records.clear()
+        with pytest.raises(UniqueViolationError):
+            await conn.copy_in(COPY, f"a\n{CANARY}\n{CANARY}\n".encode())
+        (failed,) = statements()
+        assert (failed.db_outcome, failed.db_sqlstate) == ("UniqueViolationError", "23505")
+        assert CANARY not in log.everything()
+
+    async def stop(conn: AsyncConnection) -> None:
+        log.records.clear()
+        with pytest.raises(LookupError):
+            await conn.copy_in(COPY, failing())
+        line = sys._getframe().f_lineno - 1
+        if not inside:
+            await conn.fetch("SELECT 1 AS one")
+        async with asyncio.timeout(5):
+            while not log.said("COPY"):
+                await asyncio.sleep(0.001)
+        (stopped,) = statements()
+        assert stopped.db_outcome != "ok"
+        assert slow() == [f"{__file__}:{line}"]
+
+    async with watching(lane, tmp_path, slow_query_threshold=0.05) as database, database.connection() as conn:
+        for part in (copy, fail, stop):
+            if inside:
+                async with atomic(connection=conn) as tx:
+                    await part(conn)
+                    tx.set_rollback()
+            else:
+                await part(conn)
+                await conn.execute("DELETE FROM conf_watched")
+
+
+@postgres
+async def test_spans_of_copies(lane: Lane, tmp_path: Path, told: Told) -> None:
+    async with watching(lane, tmp_path) as database, database.connection() as conn:
+        assert await conn.copy_in(COPY, b"a\n") == 1
+        assert [piece async for piece in conn.copy_out(COPY_BACK)]
+        with pytest.raises(UniqueViolationError):
+            await conn.copy_in(COPY, b"a\n")
+    stored, read, failed = told.spans("COPY")
+    assert (stored.attributes or {})["db.query.text"] == COPY
+    assert (read.attributes or {})["db.query.text"] == COPY_BACK
+    assert failed.status.description == "UniqueViolationError"
+    (durations,) = (
+        point
+        for point in told.metrics()["db.client.operation.duration"]
+        if point.attributes["db.operation.name"] == "COPY" and "error.type" not in point.attributes
+    )
+    assert durations.count == 2

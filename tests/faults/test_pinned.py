@@ -92,6 +92,32 @@ async def transactions(nonce: str) -> None:
         assert len(await conn.fetch("SELECT id FROM picked")) == 1
 
 
+STREAM = "SELECT id FROM faults_account ORDER BY id"
+
+
+@OPERATIONS.leaves(rows=0)
+async def stream(nonce: str) -> None:
+    async with get_connection().connection() as conn:
+        assert [row["id"] async for row in conn.iterate(STREAM, chunk_size=2)] == [1, 2, 3, 4, 5]
+        assert await conn.fetch("SELECT 1 AS one") == [{"one": 1}]
+
+
+@OPERATIONS.leaves(rows=0)
+async def stream_left(nonce: str) -> None:
+    async with get_connection().connection() as conn:
+        async for row in conn.iterate(STREAM, chunk_size=2):
+            if row["id"] == 3:
+                break
+        assert await conn.fetch("SELECT 1 AS one") == [{"one": 1}]
+
+
+@OPERATIONS.leaves(rows=5)
+async def stream_in_a_transaction(nonce: str) -> None:
+    async with get_connection().connection() as conn, atomic(connection=conn):
+        async for row in conn.iterate(STREAM, chunk_size=2):
+            await Entry.objects.create(nonce=nonce, part=row["id"])
+
+
 @OPERATIONS.leaves(rows=0)
 async def lock(nonce: str) -> None:
     async with advisory_lock(nonce):
@@ -110,6 +136,14 @@ async def lock_in_a_transaction(nonce: str) -> None:
         await Entry.objects.create(nonce=nonce)
 
 
+@OPERATIONS.leaves(rows=1)
+async def lock_in_a_kept_transaction(nonce: str) -> None:
+    async with get_connection().connection() as conn:
+        async with atomic(connection=conn), advisory_lock(nonce, wait=5):
+            await Entry.objects.create(nonce=nonce)
+        assert await conn.fetch("SELECT 1 AS one") == [{"one": 1}]
+
+
 @OPERATIONS.leaves(rows=0)
 async def listen(nonce: str) -> None:
     async with get_connection().connection() as conn, conn.listen(nonce) as notifications:
@@ -117,16 +151,32 @@ async def listen(nonce: str) -> None:
         assert (await anext(notifications)).payload == "heard"
 
 
+class Pieces:
+    """No generator: Python cannot close one that is thrown away while it waits."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = iter(pieces)
+
+    def __aiter__(self) -> Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        await asyncio.sleep(0)
+        for piece in self.pieces:
+            return piece
+        raise StopAsyncIteration
+
+
 @OPERATIONS.leaves(rows=1)
 async def copy(nonce: str) -> None:
     async with get_connection().connection() as conn:
-        await conn.copy_in("COPY faults_entry (nonce, part) FROM STDIN", f"{nonce}\t0\n".encode())
+        await conn.copy_in("COPY faults_entry (nonce, part) FROM STDIN", Pieces(f"{nonce}\t".encode(), b"0\n"))
         pieces = [piece async for piece in conn.copy_out("COPY (SELECT generate_series(1, 9)) TO STDOUT")]
         assert len(b"".join(pieces)) == 18
 
 
 ONLY = {
-    **dict.fromkeys(("lock", "lock_in_time", "lock_in_a_transaction"), tuple(SERVERS)),
+    **dict.fromkeys(("lock", "lock_in_time", "lock_in_a_transaction", "lock_in_a_kept_transaction"), tuple(SERVERS)),
     **dict.fromkeys(("listen", "copy"), ("postgres",)),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import re
 import sys
@@ -13,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from oxyde import AsyncDatabase, atomic, db, execute_raw
+from oxyde import AsyncDatabase, atomic, db, execute_raw, iterate_raw
 from oxyde.db import register_connection
 from oxyde.exceptions import OperationalError, OxydeError, PoolTimeoutError
 
-from .harness import Where, no_transactions
+from .harness import SERVERS, Where, no_transactions
 from .programs.common import ENDLESS, Account, Entry, long, quiet
 
 BOUNDS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, math.inf]
@@ -91,6 +92,49 @@ async def test_who_has_held_a_connection_for_the_longest_time(opened: Any) -> No
     assert f"{__file__}:{holder.line}" in message
     assert database.stats()["timeouts"] == 1
     await quiet(database)
+
+
+@pytest.mark.parametrize("observed", [False, True], ids=["unobserved", "observed"])
+@pytest.mark.parametrize("how", ["kept", "kept with a transaction", "stream of a query", "stream of raw SQL"])
+async def test_what_else_holds_a_connection_is_named(opened: Any, where: Where, how: str, observed: bool) -> None:
+    if "stream" in how and where.kind not in SERVERS:
+        pytest.skip("streams and writes take different connections")
+    settings = {"slow_query_threshold": 60} if observed else {}
+    database: AsyncDatabase = await opened(accounts=30, max_connections=1, acquire_timeout=0.1, **settings)
+    held, enough, line = asyncio.Event(), asyncio.Event(), 0
+
+    async def hold() -> None:
+        nonlocal line
+        if how == "stream of a query":
+            line = sys._getframe().f_lineno + 1
+            async for _ in Account.objects.order_by("id").iterate(10):
+                held.set()
+                await enough.wait()
+        elif how == "stream of raw SQL":
+            line = sys._getframe().f_lineno + 1
+            async for _ in iterate_raw("SELECT id FROM faults_account", chunk_size=10):
+                held.set()
+                await enough.wait()
+        else:
+            line = sys._getframe().f_lineno + 1
+            async with database.connection() as conn, contextlib.AsyncExitStack() as stack:
+                if how != "kept":
+                    await stack.enter_async_context(atomic(connection=conn))
+                held.set()
+                await enough.wait()
+
+    holder = asyncio.create_task(hold())
+    await held.wait()
+    with pytest.raises(PoolTimeoutError) as caught:
+        await Account.objects.filter(id=1).update(balance=7)
+    what = "transaction begun" if "stream" in how else "kept connection asked for"
+    assert re.search(r"the longest holder for [0-9.]+ s is the ", str(caught.value))
+    assert f" s is the {what} at {__file__}:{line}" in str(caught.value)
+    assert database.stats()["longest_holder"] == f"{__file__}:{line}"
+    enough.set()
+    await holder
+    await quiet(database)
+    assert database.stats()["longest_holder"] is None
 
 
 async def test_no_more_than_so_many_wait(opened: Any) -> None:

@@ -172,9 +172,10 @@ async def test_no_more_rows_are_there_than_two_chunks(opened: Any, where: Where)
 
 
 @on("file", *SERVERS)
-def test_resident_memory(where: Where) -> None:
+@pytest.mark.parametrize("of", ["models", "raw", "kept"])
+def test_resident_memory(where: Where, of: str) -> None:
     """A million rows; OXYDE_FAULTS_SCALE=10 makes them ten."""
-    found = run_program("stream", where, seconds=600, rows=scaled(1_000_000)).report
+    found = run_program("stream", where, seconds=600, rows=scaled(1_000_000), of=of).report
     assert found["rows"] == scaled(1_000_000)
     figure("stream rows", where, found["rows"])
     figure("stream", where, found["kib"] / 1024)

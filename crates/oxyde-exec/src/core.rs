@@ -10,14 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use crate::engine::{
-    CancelFlag, Completion, ConnId, Engine, Job, Lane, LoopId, Origin, Outcome, Sink, Stats,
-    TxStatus, Work,
+    CancelFlag, Completion, ConnId, Engine, Job, Lane, LoopId, Outcome, Sink, Stats, TxStatus, Work,
 };
 use crate::error::{ErrorKind, ExecError};
 use crate::lease::LeaseCore;
 use crate::pin::PinCore;
 use crate::pool::{Action, Pool, PoolConfig, Refusal, Ticket};
-use crate::waiter::{Left, Waiter, answer};
+use crate::waiter::{Holder, Left, Waiter, answer};
 
 pub(crate) struct Core {
     /// How many forks deep the process is in which this was made; see `registry`.
@@ -215,6 +214,7 @@ impl Core {
             alive,
             tainted,
             tidied,
+            half_begun: _,
         } = status;
         let tidy = match tx {
             _ if !alive => None,
@@ -238,6 +238,7 @@ impl Core {
                 let done = Box::new(move |completion: Completion| {
                     let left = Left {
                         tx: completion.tx,
+                        half_begun: false,
                         alive: completion.alive,
                         tainted: if reset {
                             completion.result.is_err()
@@ -349,14 +350,20 @@ impl Core {
             holds.max_by_key(|(held, _)| *held)
         };
         stats.longest_hold = longest.map(|(held, _)| held);
-        stats.longest_holder = longest.and_then(|(_, conn)| self.origin(conn));
+        let holder = longest.and_then(|(_, conn)| self.holder_of(conn));
+        stats.longest_holder = holder.and_then(|holder| holder.origin);
         stats
     }
 
-    /// Where the transaction was begun that holds this connection.
-    fn origin(&self, conn: ConnId) -> Option<Origin> {
-        let leases = self.lock().open_leases();
-        leases.iter().find_map(|lease| lease.origin_on(conn))
+    /// Who holds this connection for longer than a statement.
+    fn holder_of(&self, conn: ConnId) -> Option<Holder> {
+        let (leases, pins) = {
+            let state = self.lock();
+            (state.open_leases(), state.open_pins())
+        };
+        let mut holders = leases.iter().map(|lease| lease.holder_of(conn));
+        let kept = || pins.iter().find_map(|pin| pin.holder_of(conn));
+        holders.find_map(|holder| holder).or_else(kept)
     }
 
     pub(crate) fn loop_closed(self: &Arc<Self>, loop_id: LoopId) {
@@ -531,7 +538,7 @@ impl Core {
                         Refusal::Timeout(load) | Refusal::Full(load) => load.longest_hold,
                         _ => None,
                     };
-                    let holder = longest.and_then(|(_, conn)| self.origin(conn));
+                    let holder = longest.and_then(|(_, conn)| self.holder_of(conn));
                     waiter.refuse(&self.name, why, holder.as_ref());
                 }
             }

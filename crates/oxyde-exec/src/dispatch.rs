@@ -239,9 +239,9 @@ impl Database {
         Lease::new(Arc::clone(&self.link().core), begin.into(), origin)
     }
 
-    /// A connection to keep; nothing happens before its `open`.
-    pub fn pin(self: &Arc<Self>, listener: Arc<dyn Listener>) -> Arc<Pin> {
-        Pin::new(Arc::clone(&self.link().core), listener)
+    /// A connection to keep; nothing happens before its `open`. `origin` is where in the program it is asked for.
+    pub fn pin(self: &Arc<Self>, listener: Arc<dyn Listener>, origin: Option<Origin>) -> Arc<Pin> {
+        Pin::new(Arc::clone(&self.link().core), listener, origin)
     }
 
     /// When `expire` has something to do; may come earlier or later after any call.

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::cells::{Cells, Rows};
+use crate::copy::CopySource;
 use crate::error::ExecError;
 use crate::query::{Query, RowReader};
 
@@ -151,10 +152,10 @@ pub enum Work {
     },
     /// Drops what is left of a result. One that is not open is no error.
     CloseCursor(CursorId),
-    /// Rows in the binary COPY format, in chunks; the count of rows comes back.
+    /// The data of a COPY FROM STDIN; the count of rows comes back. Stopped before the end of the data, it stores nothing.
     CopyIn {
         sql: Arc<str>,
-        chunks: Vec<Vec<u8>>,
+        from: Arc<dyn CopySource>,
     },
     /// The data of a COPY TO STDOUT; the count of rows comes back.
     CopyOut {
@@ -539,7 +540,7 @@ pub struct Stats {
     pub lost: u64,
     /// How long the connection that has been held longest is in use.
     pub longest_hold: Option<Duration>,
-    /// Where the transaction that holds it was begun, if it is one.
+    /// Where the transaction that holds it was begun, or asked for as a connection to keep, if it is one of these.
     pub longest_holder: Option<Origin>,
     pub max_connections: usize,
     /// How long those had to wait that were granted a connection.

@@ -77,6 +77,7 @@ impl Lease {
             asking: None,
             held: None,
             loop_id: LoopId::ANY,
+            afterwards: Vec::new(),
         };
         Arc::new(Self {
             core: Arc::new(LeaseCore {
@@ -214,6 +215,14 @@ impl Lease {
     pub fn set_deadline(&self, deadline: Option<Instant>) {
         if !self.foreign() {
             self.core.lock().deadline = deadline;
+        }
+    }
+
+    /// Runs `sql` when the transaction has ended, in whatever way, and before anything else runs on its connection: one
+    /// that is kept. (Any other is reset after a statement that leaves something in its session.)
+    pub fn afterwards(&self, sql: String) {
+        if !self.foreign() {
+            self.core.lock().afterwards.push(sql);
         }
     }
 

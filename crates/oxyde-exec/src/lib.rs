@@ -12,6 +12,7 @@
 #![deny(unsafe_code)]
 
 pub mod cells;
+mod copy;
 mod core;
 pub mod dispatch;
 pub mod engine;
@@ -31,6 +32,7 @@ mod waiter;
 pub mod wire;
 
 pub use cells::{Cell, CellRef, Cells, Rows};
+pub use copy::{Chunks, CopySource, Supply};
 pub use dispatch::Database;
 pub use engine::{
     Begin, BeginMode, CancelFlag, CancelReason, Caps, Completion, ConnId, CopyReader, CursorId,

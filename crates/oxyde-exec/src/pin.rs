@@ -9,18 +9,18 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::core::Core;
 use crate::engine::{
-    Begin, CancelFlag, CancelReason, Completion, ConnId, Job, Lane, Listener, LoopId, Outcome,
-    Sink, TxStatus, Work,
+    Begin, CancelFlag, CancelReason, Completion, ConnId, Job, Lane, Listener, LoopId, Origin,
+    Outcome, Sink, TxStatus, Work,
 };
 use crate::error::{ErrorKind, ExecError};
 use crate::lease::{Lease, LeaseCore};
 use crate::registry;
 use crate::transaction::Verb;
-use crate::waiter::{Left, Waiter, answer, cancelled};
+use crate::waiter::{Holder, Left, Waiter, answer, cancelled};
 
 /// A connection of one's own. Dropping it gives the connection back.
 pub struct Pin {
@@ -30,6 +30,7 @@ pub struct Pin {
 pub(crate) struct PinCore {
     core: Arc<Core>,
     listener: Arc<dyn Listener>,
+    origin: Option<Origin>,
     state: Mutex<State>,
 }
 
@@ -42,6 +43,8 @@ struct State {
     tx: TxStatus,
     /// Under which number the core knows it.
     number: u64,
+    /// The connection that was granted; numbers are not used again, so it may be one that was given back.
+    held: Option<ConnId>,
     loop_id: LoopId,
     pooled: bool,
     /// Who waits for the running statement.
@@ -49,6 +52,9 @@ struct State {
     /// Who waits for the end.
     ending: Vec<Sink>,
 }
+
+/// How long what follows a transaction may take.
+const AFTERWARDS: Duration = Duration::from_secs(2);
 
 struct Waiting {
     waiter: Waiter,
@@ -80,18 +86,25 @@ enum Next {
 }
 
 impl Pin {
-    /// `listener` hears what the server says unasked, and that the connection was lost.
-    pub(crate) fn new(core: Arc<Core>, listener: Arc<dyn Listener>) -> Arc<Self> {
+    /// `listener` hears what the server says unasked, and that the connection was lost; `origin` is where in the
+    /// program it was asked for.
+    pub(crate) fn new(
+        core: Arc<Core>,
+        listener: Arc<dyn Listener>,
+        origin: Option<Origin>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             core: Arc::new(PinCore {
                 core,
                 listener,
+                origin,
                 state: Mutex::new(State {
                     stage: Stage::New,
                     queue: VecDeque::new(),
                     over: None,
                     tx: TxStatus::Idle,
                     number: 0,
+                    held: None,
                     loop_id: LoopId::ANY,
                     pooled: false,
                     asking: None,
@@ -177,6 +190,12 @@ impl Pin {
         state.over.is_none() && !matches!(state.stage, Stage::New | Stage::Opening(_))
     }
 
+    /// Whether statements have left a transaction open: BEGIN in raw SQL.
+    pub fn in_transaction(&self) -> bool {
+        !registry::is_foreign(self.core.core.generation)
+            && self.core.lock().tx == TxStatus::InTransaction
+    }
+
     /// Whether a pooler may give each transaction another session of the server.
     pub fn is_pooled(&self) -> bool {
         self.core.lock().pooled
@@ -223,6 +242,7 @@ impl PinCore {
         let over = {
             let mut state = self.lock();
             state.number = number;
+            state.held = Some(conn);
             state.pooled = pooled;
             state.stage = Stage::Idle(conn);
             state.over.clone()
@@ -251,6 +271,15 @@ impl PinCore {
         for sink in ending {
             answer(sink, Ok(Outcome::default()), TxStatus::Idle);
         }
+    }
+
+    /// Who keeps it, if this is its connection.
+    pub(crate) fn holder_of(&self, conn: ConnId) -> Option<Holder> {
+        let held = self.lock().held;
+        (held == Some(conn)).then(|| Holder {
+            what: "kept connection asked for",
+            origin: self.origin.clone(),
+        })
     }
 
     /// Queues for the connection.
@@ -350,17 +379,40 @@ impl PinCore {
         self: &Arc<Self>,
         conn: ConnId,
         left: Left,
+        afterwards: Vec<String>,
         then: Box<dyn FnOnce() + Send>,
     ) {
-        if left.alive && left.tx != TxStatus::Idle && !left.tidied {
+        // MySQL keeps an isolation level for the next transaction; a ROLLBACK drops it, even if there is none.
+        let unfinished = left.tx != TxStatus::Idle || left.half_begun;
+        if left.alive && unfinished && !left.tidied {
             self.lock().stage = Stage::Tidying;
             let this = Arc::clone(self);
             let done = Box::new(move |completion: Completion| {
                 let mut left = Left::of(&completion);
                 left.tidied = true;
-                this.give_back(conn, left, then);
+                this.give_back(conn, left, afterwards, then);
             });
             return self.core.engine.start(conn, Job::new(Work::Rollback), done);
+        }
+        if left.alive && left.tx == TxStatus::Idle && !afterwards.is_empty() {
+            self.lock().stage = Stage::Tidying;
+            let this = Arc::clone(self);
+            let done = Box::new(move |completion: Completion| {
+                let mut left = Left::of(&completion);
+                left.tidied = true;
+                if completion.result.is_err() {
+                    // Nobody knows what is left of it: the session ends.
+                    left.tx = TxStatus::Unknown;
+                }
+                this.give_back(conn, left, Vec::new(), then);
+            });
+            let deadline = Some(Instant::now() + AFTERWARDS);
+            let job = Job::with_cancel(
+                Work::Script(afterwards),
+                Arc::new(CancelFlag::new()),
+                deadline,
+            );
+            return self.core.engine.start(conn, job, done);
         }
         if left.alive && left.tx == TxStatus::Idle {
             self.lock().stage = Stage::Idle(conn);

@@ -49,9 +49,9 @@ impl Waiter {
         }
     }
 
-    /// Tells the caller that there is no connection for it. `holder`: where the transaction was begun that has held a
-    /// connection for the longest time, if it is one.
-    pub(crate) fn refuse(self, database: &str, why: Refusal, holder: Option<&Origin>) {
+    /// Tells the caller that there is no connection for it. `holder`: who has held a connection for the longest time, if
+    /// that is more than a statement.
+    pub(crate) fn refuse(self, database: &str, why: Refusal, holder: Option<&Holder>) {
         let error = match why {
             Refusal::Timeout(_)
                 if self
@@ -98,17 +98,21 @@ impl Waiter {
     }
 }
 
-fn busy(database: &str, what: &str, load: &Load, holder: Option<&Origin>) -> ExecError {
-    let held = match (load.longest_hold, holder) {
-        (Some((held, _)), Some(origin)) => format!(
-            ", the longest holder for {:.1} s is the transaction begun at {origin}",
+fn busy(database: &str, what: &str, load: &Load, holder: Option<&Holder>) -> ExecError {
+    let who = match holder {
+        Some(Holder {
+            what,
+            origin: Some(origin),
+        }) => format!("the {what} at {origin}"),
+        Some(Holder { what, origin: None }) => format!("a {what} at a place that is not known"),
+        None => "a statement outside of a transaction".to_owned(),
+    };
+    let held = match load.longest_hold {
+        Some((held, _)) => format!(
+            ", the longest holder for {:.1} s is {who}",
             held.as_secs_f64()
         ),
-        (Some((held, _)), None) => format!(
-            ", the longest holder for {:.1} s is a statement outside of a transaction",
-            held.as_secs_f64()
-        ),
-        (None, _) => String::new(),
+        None => String::new(),
     };
     ExecError::new(
         ErrorKind::PoolTimeout,
@@ -136,6 +140,13 @@ pub(crate) fn cancelled(reason: CancelReason) -> ExecError {
     }
 }
 
+/// Who holds a connection for longer than a statement.
+pub(crate) struct Holder {
+    /// "transaction begun", "kept connection asked for": what the place follows.
+    pub what: &'static str,
+    pub origin: Option<Origin>,
+}
+
 /// The state a job left its connection in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Left {
@@ -144,6 +155,8 @@ pub(crate) struct Left {
     pub tainted: bool,
     /// Tidying up was tried already.
     pub tidied: bool,
+    /// A transaction was not begun, but what was to hold for it may wait for the next one.
+    pub half_begun: bool,
 }
 
 impl Left {
@@ -153,6 +166,7 @@ impl Left {
             alive: true,
             tainted: false,
             tidied: false,
+            half_begun: false,
         }
     }
 
@@ -162,6 +176,7 @@ impl Left {
             alive: completion.alive,
             tainted: completion.tainted,
             tidied: false,
+            half_begun: false,
         }
     }
 }

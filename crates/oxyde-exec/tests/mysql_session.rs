@@ -292,7 +292,7 @@ fn what_cannot_be_sent_is_refused_and_leaves_nothing_behind() {
         assert_eq!(error.outcome, Effect::NotApplied);
         assert!(error.message.contains("2000") && error.hint.is_some());
     }
-    assert!(session.execute_described(&none).is_err());
+    assert!(session.execute_described(&none, None).is_err());
     session.end_described();
     assert!(session.output().is_empty());
     assert_eq!(session.in_flight(), 0);
@@ -301,8 +301,8 @@ fn what_cannot_be_sent_is_refused_and_leaves_nothing_behind() {
     let answer = Answer::new(MYSQL).prepared(10, 1, TABLE);
     assert_eq!(letters(&hear(&mut session, &answer.bytes)), "X");
     session.output().clear();
-    assert!(session.execute_described(&none).is_err());
-    assert!(session.execute_described(&big).is_err());
+    assert!(session.execute_described(&none, None).is_err());
+    assert!(session.execute_described(&big, None).is_err());
     assert!(session.output().is_empty());
     session.end_described();
     session.end_described();
@@ -570,7 +570,7 @@ fn answers_to_long_commands_go_on_with_their_numbers() {
         );
         session.describe(&statement("SELECT ?")).unwrap();
         hear(&mut session, &say().prepared(4, 1, TABLE).bytes);
-        session.execute_described(&sent).unwrap();
+        session.execute_described(&sent, None).unwrap();
         session.output().clear();
         assert_eq!(
             letters(&hear(&mut session, &answer.bytes)),
@@ -863,7 +863,7 @@ fn a_session_goes_on_with_what_is_in_flight_after_goodbye() {
             &Answer::new(MYSQL).prepared(1, 0, TABLE).bytes,
             &mut events,
         );
-        assert!(session.execute_described(&nulls(0)).is_err());
+        assert!(session.execute_described(&nulls(0), None).is_err());
         session.end_described();
         assert_eq!(kinds(&mut session), "", "{events:?}");
     }

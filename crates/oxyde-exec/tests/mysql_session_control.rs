@@ -240,7 +240,7 @@ fn described_statements_are_run_or_not() {
             let (request, events) = describe(&mut wire, &insert);
             assert_eq!(events, [Seen::Described(request, 2, Vec::new())]);
             wire.session
-                .execute_described(&params(&[int(round), text("x")]))
+                .execute_described(&params(&[int(round), text("x")]), None)
                 .unwrap();
             let events = wire.answer(request);
             assert!(matches!(
@@ -255,7 +255,9 @@ fn described_statements_are_run_or_not() {
         };
         let names: Vec<&str> = columns.iter().map(|column| &column.name[..]).collect();
         assert_eq!(names, ["id", "word"]);
-        wire.session.execute_described(&params(&[int(1)])).unwrap();
+        wire.session
+            .execute_described(&params(&[int(1)]), None)
+            .unwrap();
         assert_eq!(table(&wire.answer(request)).len(), 2);
         // Not run: nothing has happened.
         let (request, _) = describe(&mut wire, &insert);
@@ -272,7 +274,7 @@ fn described_statements_are_run_or_not() {
         let (_, events) = describe(&mut wire, &statement("SELECT nothing FROM things"));
         assert_eq!(last(&events), TxStatus::InTransaction);
         let (request, _) = describe(&mut wire, &statement("COMMIT"));
-        wire.session.execute_described(&nulls(0)).unwrap();
+        wire.session.execute_described(&nulls(0), None).unwrap();
         assert!(matches!(
             wire.answer(request)[..],
             [

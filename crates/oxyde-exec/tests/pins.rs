@@ -24,7 +24,7 @@ impl Listener for Deaf {
 }
 
 fn pin(db: &Arc<Database>) -> Arc<Pin> {
-    let pin = db.pin(Arc::new(Deaf));
+    let pin = db.pin(Arc::new(Deaf), None);
     wait(|sink| pin.open(LoopId::ANY, flag(), None, sink))
         .0
         .unwrap();
@@ -176,7 +176,7 @@ fn one_that_waits_for_its_connection_can_give_up() {
         let kept = pin(&db);
         for give_up in [0, 1, 2] {
             let (sender, receiver) = std::sync::mpsc::channel();
-            let second = db.pin(Arc::new(Deaf));
+            let second = db.pin(Arc::new(Deaf), None);
             let wanted = flag();
             let told = Box::new(move |result: Answer, _| sender.send(result).unwrap());
             second.open(LoopId::ANY, Arc::clone(&wanted), None, told);
@@ -200,7 +200,7 @@ fn closing_the_database_ends_it() {
         let kept = pin(&db);
         wait(|sink| db.close(Some(after(0)), sink)).0.unwrap();
         assert_eq!(on(&kept, "SELECT 1").0.unwrap_err().kind, ErrorKind::Closed);
-        let late = db.pin(Arc::new(Deaf));
+        let late = db.pin(Arc::new(Deaf), None);
         let (result, _) = wait(|sink| late.open(LoopId::ANY, flag(), None, sink));
         assert_eq!(result.unwrap_err().kind, ErrorKind::Closed);
     }

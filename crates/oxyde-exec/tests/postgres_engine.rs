@@ -21,8 +21,8 @@ use oxyde_exec::query::{
     Column, Encoded, Formats, Malformed, Params, Query, RawRows, RowReader, Statement,
 };
 use oxyde_exec::{
-    BeginMode, CancelFlag, Database, ErrorKind, ExecError, Job, Lease, Outcome, TxStatus, Work,
-    postgres,
+    BeginMode, CancelFlag, Chunks, Database, ErrorKind, ExecError, Job, Lease, Outcome, TxStatus,
+    Work, postgres,
 };
 use polling::{LOOP, Place, Polling};
 
@@ -401,7 +401,7 @@ fn copy_brings_all_rows_or_none() {
         &db,
         Work::CopyIn {
             sql: Arc::clone(&sql),
-            chunks,
+            from: Arc::new(Chunks::new(chunks)),
         },
     )
     .unwrap();
@@ -410,7 +410,7 @@ fn copy_brings_all_rows_or_none() {
         &db,
         Work::CopyIn {
             sql,
-            chunks: vec![line(100_000), line(5)],
+            from: Arc::new(Chunks::new([line(100_000), line(5)])),
         },
     );
     assert_eq!(again.unwrap_err().kind, ErrorKind::Unique);

@@ -221,7 +221,11 @@ fn what_cannot_be_sent_is_refused_and_leaves_nothing_behind() {
         Formats::Each(vec![true; 70_000].into()),
     );
     assert!(session.query(&wide, &none).is_err());
-    assert!(session.execute_described(&none, &Formats::Text).is_err());
+    assert!(
+        session
+            .execute_described(&none, &Formats::Text, None)
+            .is_err()
+    );
     session.end_described();
     assert!(!session.copy_data(b"x"));
     session.copy_done();

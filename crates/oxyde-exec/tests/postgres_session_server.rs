@@ -590,7 +590,7 @@ fn a_described_statement_runs_with_the_types_the_server_infers() {
         Formats::Each([true, false].into()),
     );
     wire.session
-        .execute_described(&params, &Formats::Each([false, true].into()))
+        .execute_described(&params, &Formats::Each([false, true].into()), None)
         .unwrap();
     let events = wire.answer(request);
     assert!(
@@ -637,7 +637,7 @@ fn unnamed_mode_leaves_nothing_prepared() {
     let request = wire.session.describe(&statement).unwrap();
     wire.until(|event| matches!(event, Seen::Described(..)));
     wire.session
-        .execute_described(&int(1), &Formats::Text)
+        .execute_described(&int(1), &Formats::Text, None)
         .unwrap();
     let events = wire.answer(request);
     assert!(matches!(&events[1], Seen::Rows(_, rows) if *rows == one(b"2")));

@@ -10,7 +10,7 @@ use oxyde_exec::cells::Cells;
 use oxyde_exec::query::{
     self, Column, Encoded, Formats, Malformed, Params, Query, RawRows, RowReader,
 };
-use oxyde_exec::{Rows, Work};
+use oxyde_exec::{Chunks, Rows, Work};
 use oxyde_sql::{CopyForm, SqlType, Transform};
 use pyo3::prelude::*;
 
@@ -175,7 +175,7 @@ impl Copy {
         }
         Work::CopyIn {
             sql: Arc::clone(&self.statement.sql),
-            chunks,
+            from: Arc::new(Chunks::new(chunks)),
         }
     }
 

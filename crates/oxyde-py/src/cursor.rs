@@ -22,12 +22,13 @@ use crate::lease::Lease;
 use crate::lifecycle;
 use crate::loader::Loader;
 use crate::pending::Pending;
+use crate::place::{Kept, Place};
 use crate::reader::{self, Collected, RowsInto, Shared};
 
 #[pyclass(frozen, module = "oxyde_core._core")]
 pub struct Cursor {
     database: Py<Database>,
-    lease: Option<Py<Lease>>,
+    place: Kept,
     id: CursorId,
     rows: u32,
     sql: Arc<str>,
@@ -42,6 +43,8 @@ pub struct Cursor {
 /// How rows become objects.
 enum Source {
     Cells(Py<Loader>),
+    /// Raw SQL.
+    Dicts,
     /// While they arrive.
     Wire(Shared, Arc<Collected>),
 }
@@ -59,8 +62,6 @@ struct Reading {
     sql: Arc<str>,
     source: Source,
     flag: Arc<CancelFlag>,
-    rows: u32,
-    timeout: Option<Duration>,
 }
 
 impl Cursor {
@@ -74,6 +75,7 @@ impl Cursor {
         lease: Option<&Bound<'_, Lease>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
+        let timeout = timeout.map(config::seconds).transpose()?;
         let py = database.py();
         let this = database.get();
         let server = this.server_or_oldest();
@@ -112,21 +114,51 @@ impl Cursor {
             sql: Arc::clone(&statement.sql),
             source,
             flag,
-            rows,
-            timeout: timeout.map(config::seconds).transpose()?,
         };
-        let lease = lease.map(|lease| lease.clone().unbind());
-        Ok(Self::new(database.clone().unbind(), lease, reading))
+        Ok(Self::new(database, lease.into(), rows, timeout, reading))
     }
 
-    fn new(database: Py<Database>, lease: Option<Py<Lease>>, reading: Reading) -> Self {
+    /// The same for raw SQL, whose rows become dicts.
+    pub fn raw(
+        database: &Bound<'_, Database>,
+        sql: &str,
+        params: &Bound<'_, PyAny>,
+        rows: u32,
+        place: Place<'_, '_>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let timeout = timeout.map(config::seconds).transpose()?;
+        let raw = database.get().raw_work(database.py(), sql, params)?;
+        let (source, work) = match raw.collected {
+            None => (Source::Dicts, raw.work),
+            Some((reader, collected)) => {
+                let source = Source::Wire(Shared::new(reader), Arc::new(collected));
+                (source, raw.work)
+            }
+        };
+        let reading = Reading {
+            statement: work,
+            sql: raw.sql,
+            source,
+            flag: raw.flag,
+        };
+        Ok(Self::new(database, place, rows, timeout, reading))
+    }
+
+    fn new(
+        database: &Bound<'_, Database>,
+        place: Place<'_, '_>,
+        rows: u32,
+        timeout: Option<Duration>,
+        reading: Reading,
+    ) -> Self {
         Self {
-            database,
-            lease,
+            database: database.clone().unbind(),
+            place: Kept::of(place),
             id: CursorId::new(),
-            rows: reading.rows,
+            rows,
             sql: reading.sql,
-            timeout: reading.timeout,
+            timeout,
             flag: reading.flag,
             source: reading.source,
             more: Arc::new(AtomicBool::new(true)),
@@ -140,7 +172,7 @@ impl Cursor {
 
     fn reader(&self) -> Option<Box<dyn RowReader>> {
         match &self.source {
-            Source::Cells(_) => None,
+            Source::Cells(_) | Source::Dicts => None,
             Source::Wire(reader, _) => Some(Box::new(reader.clone())),
         }
     }
@@ -168,12 +200,16 @@ impl Cursor {
     fn drop_rest(&self, py: Python<'_>) {
         let job = Job::new(Work::CloseCursor(self.id));
         let sink = Box::new(|_, _| ());
-        hubs::call(py, || match &self.lease {
-            Some(lease) => {
+        hubs::call(py, || match &self.place {
+            Kept::Lease(lease) => {
                 let lease = &lease.get().inner;
                 py.detach(|| lease.run(job, sink));
             }
-            None => {
+            Kept::Pin(pin) => {
+                let pin = &pin.get().inner;
+                py.detach(|| pin.run(job, None, sink));
+            }
+            Kept::Pool => {
                 let engine = &self.database.get().engine;
                 py.detach(|| engine.run_on(LoopId::ANY, job, None, sink));
             }
@@ -189,13 +225,18 @@ impl Cursor {
         let sql = Arc::clone(&self.sql);
         let rows = match &self.source {
             Source::Cells(loader) => Finish::Rows(loader.clone_ref(py), sql),
+            Source::Dicts => Finish::Dicts(sql),
             Source::Wire(_, collected) => Finish::Piece(Arc::clone(collected), sql),
         };
         let finish = Finish::Some(Box::new(rows), Arc::clone(&self.more));
-        let lease = self.lease.as_ref().map(|lease| lease.bind(py));
+        let place = match &self.place {
+            Kept::Pool => Place::Pool,
+            Kept::Lease(lease) => Place::Lease(lease.bind(py)),
+            Kept::Pin(pin) => Place::Pin(pin.bind(py)),
+        };
         let flag = Arc::clone(&self.flag);
         let database = self.database.get();
-        let pending = database.start_with(py, flag, self.work(), finish, lease, self.timeout)?;
+        let pending = database.start_with(py, flag, self.work(), finish, place, self.timeout)?;
         lock(&self.state).last = pending
             .bind(py)
             .cast::<Pending>()

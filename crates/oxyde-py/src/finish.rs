@@ -81,6 +81,7 @@ impl Finish {
             Self::Collected(collected, _)
             | Self::Counted(collected, _)
             | Self::FilledFrom(_, collected, _) => collected.encoding_error(),
+            Self::Piece(collected, _) => collected.encoding_error(),
             _ => None,
         };
         ours.unwrap_or_else(|| errors::from_exec(py, error, self.sql()))

@@ -134,6 +134,12 @@ impl Lease {
         Hub::arm(&hub, soon)
     }
 
+    /// Runs a statement when the transaction has ended, in whatever way: on a connection that is kept, before anything
+    /// else.
+    fn afterwards(&self, sql: String) {
+        self.inner.afterwards(sql);
+    }
+
     /// Rolls back and frees the connection, now or as soon as running work has ended.
     fn abandon(&self, py: Python<'_>) {
         let _stay = lifecycle::stay(py);

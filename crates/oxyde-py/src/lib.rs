@@ -24,6 +24,7 @@ mod fairness;
 mod finish;
 mod hubs;
 mod hydrate;
+mod inflow;
 mod layout;
 mod lease;
 mod lifecycle;
@@ -65,6 +66,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<copying::Copy>()?;
     module.add_class::<cursor::Cursor>()?;
     module.add_class::<database::Database>()?;
+    module.add_class::<inflow::Inflow>()?;
     module.add_class::<lease::Lease>()?;
     module.add_class::<loader::Loader>()?;
     module.add_class::<outflow::Outflow>()?;

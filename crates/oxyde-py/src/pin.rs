@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use oxyde_exec::{CancelFlag, ErrorKind, ExecError, Listener, Outcome, Sink, TxStatus};
+use oxyde_exec::{CancelFlag, ErrorKind, ExecError, Listener, Origin, Outcome, Sink, TxStatus};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -105,11 +105,11 @@ impl Listener for Heard {
 }
 
 impl Pin {
-    pub fn new(database: &Bound<'_, Database>) -> Self {
+    pub fn new(database: &Bound<'_, Database>, origin: Option<Origin>) -> Self {
         let heard = Arc::new(Heard::default());
         let listener = Arc::clone(&heard) as Arc<dyn Listener>;
         Self {
-            inner: database.get().engine.pin(listener),
+            inner: database.get().engine.pin(listener, origin),
             heard,
             database: database.clone().unbind(),
         }
@@ -163,6 +163,12 @@ impl Pin {
     #[getter]
     fn is_open(&self) -> bool {
         self.inner.is_open()
+    }
+
+    /// Whether statements have left a transaction open: BEGIN in raw SQL.
+    #[getter]
+    fn in_transaction(&self) -> bool {
+        self.inner.in_transaction()
     }
 
     /// Whether a pooler may give each transaction another session of the server.

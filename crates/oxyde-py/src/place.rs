@@ -34,6 +34,23 @@ impl<'a, 'py> Place<'a, 'py> {
     }
 }
 
+/// A place that is kept for later calls.
+pub enum Kept {
+    Pool,
+    Lease(Py<Lease>),
+    Pin(Py<Pin>),
+}
+
+impl Kept {
+    pub fn of(place: Place<'_, '_>) -> Self {
+        match place {
+            Place::Pool => Self::Pool,
+            Place::Lease(lease) => Self::Lease(lease.clone().unbind()),
+            Place::Pin(pin) => Self::Pin(pin.clone().unbind()),
+        }
+    }
+}
+
 impl<'a, 'py> From<Option<&'a Bound<'py, Lease>>> for Place<'a, 'py> {
     fn from(lease: Option<&'a Bound<'py, Lease>>) -> Self {
         lease.map_or(Self::Pool, Self::Lease)

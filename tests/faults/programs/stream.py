@@ -1,4 +1,5 @@
-"""``rows``: how much memory a stream of that many takes over what the process had before, at its peak, in KiB.
+"""``rows``: how much memory a stream of that many takes over what the process had before, at its peak, in KiB; ``of``
+models, of raw SQL (``raw``), or of raw SQL on a connection that is kept (``kept``).
 
 ``loops``: what a stream says that is read on in another loop, while its own runs and after that was closed.
 """
@@ -7,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import AsyncExitStack
 from typing import Any
 
 from common import Account, Entry, arguments, peak_from_now, prepared, quiet, report
 
-from oxyde import AsyncDatabase, execute_raw
+from oxyde import AsyncDatabase, execute_raw, iterate_raw
 
 URL, OPTIONS = arguments()
 
@@ -33,9 +35,18 @@ async def memory() -> dict[str, Any]:
     async for _ in Account.objects.iterate():
         pass
     grown, rows = peak_from_now(), 0
-    async for entry in Entry.objects.order_by("id").iterate():
-        rows += 1
-        assert entry.part == rows
+    async with AsyncExitStack() as stack:
+        if OPTIONS["of"] == "models":
+            async for entry in Entry.objects.order_by("id").iterate():
+                rows += 1
+                assert entry.part == rows
+        else:
+            iterate: Any = iterate_raw
+            if OPTIONS["of"] == "kept":
+                iterate = (await stack.enter_async_context(database.connection())).iterate
+            async for row in iterate("SELECT id, nonce, part FROM faults_entry ORDER BY id"):
+                rows += 1
+                assert row["part"] == rows
     kib = grown()
     await quiet(database)
     await database.disconnect()

@@ -12,7 +12,7 @@ use crate::engine::{
 use crate::error::{ErrorKind, ExecError};
 use crate::pin::PinCore;
 use crate::transaction::{Phase, Transaction, Verb, commit_verdict};
-use crate::waiter::{Left, Waiter, answer, cancelled};
+use crate::waiter::{Holder, Left, Waiter, answer, cancelled};
 
 pub(crate) struct LeaseCore {
     pub(super) core: Arc<Core>,
@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) held: Option<ConnId>,
     /// The event loop that it was begun in.
     pub(super) loop_id: LoopId,
+    /// What runs on a kept connection when the transaction has ended in whatever way.
+    pub(super) afterwards: Vec<String>,
 }
 
 pub(super) enum Stage {
@@ -88,7 +90,10 @@ impl LeaseCore {
 
     fn give_back(&self, conn: ConnId, left: Left, then: Box<dyn FnOnce() + Send>) {
         match &self.pin {
-            Some(pin) => pin.give_back(conn, left, then),
+            Some(pin) => {
+                let afterwards = std::mem::take(&mut self.lock().afterwards);
+                pin.give_back(conn, left, afterwards, then);
+            }
             None => self.core.give_back(conn, left, then),
         }
     }
@@ -98,10 +103,13 @@ impl LeaseCore {
         state.deadline.filter(|_| state.killed.is_none())
     }
 
-    /// Where the transaction was begun, if this is its connection.
-    pub(crate) fn origin_on(&self, conn: ConnId) -> Option<Origin> {
+    /// Who began the transaction, if this is its connection, and not one that somebody keeps.
+    pub(crate) fn holder_of(&self, conn: ConnId) -> Option<Holder> {
         let held = self.lock().held;
-        self.origin.clone().filter(|_| held == Some(conn))
+        (held == Some(conn) && self.pin.is_none()).then(|| Holder {
+            what: "transaction begun",
+            origin: self.origin.clone(),
+        })
     }
 
     pub(crate) fn expire(self: &Arc<Self>, now: Instant) {
@@ -273,6 +281,7 @@ impl LeaseCore {
             let mut state = self.lock();
             state.tainted |= tainted;
             left.tainted = state.tainted;
+            left.half_begun = *verb == Verb::Begin && tainted && result.is_err();
             state.tx.observe(verb, result.as_ref(), tx, alive);
             if *verb == Verb::Commit {
                 result = commit_verdict(result, alive);
@@ -434,6 +443,7 @@ impl State {
             conn,
             number,
             Left {
+                half_begun: false,
                 tx,
                 alive: true,
                 tainted: self.tainted,

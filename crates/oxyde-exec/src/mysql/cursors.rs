@@ -1,7 +1,7 @@
 //! Results that are read in pieces: the server keeps the rows of a statement and sends as many as it is asked for.
 //!
-//! A cursor belongs to a prepared statement of its own, which is closed with it: in front of the next command after
-//! [`Session::close_cursor`] or the end of the transaction.
+//! A cursor belongs to a prepared statement of its own, which is closed with it: in front of the next command after its
+//! last row, [`Session::close_cursor`] or the end of the transaction.
 
 use std::sync::Arc;
 
@@ -77,12 +77,17 @@ impl Session {
     /// Drops what is left of a cursor; one that is not open is no error.
     pub fn close_cursor(&mut self, id: CursorId) -> Result<Request, ExecError> {
         self.admit()?;
+        self.drop_cursor(id);
+        // Nothing is answered to what closes a statement.
+        self.sync()
+    }
+
+    /// Its statement is closed in front of the next command.
+    pub(super) fn drop_cursor(&mut self, id: CursorId) {
         if let Some(at) = self.cursors.iter().position(|cursor| cursor.id == id) {
             let cursor = self.cursors.swap_remove(at);
             self.statements.drop_id(cursor.statement);
         }
-        // Nothing is answered to what closes a statement.
-        self.sync()
     }
 
     /// With a transaction its cursors end.

@@ -348,6 +348,9 @@ impl Session {
         }
         flight.step = Step::Over;
         let (request, verb, surplus) = (flight.request, flight.verb, flight.surplus);
+        if let Some(cursor) = flight.cursor {
+            self.drop_cursor(cursor);
+        }
         let tx = self.learn(ending.status);
         self.finished = Some(tx);
         if surplus {

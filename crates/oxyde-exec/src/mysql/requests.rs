@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::TxStatus;
+use crate::engine::{CursorId, TxStatus};
 use crate::error::{Effect, ErrorKind, ExecError};
 use crate::mysql::flight::{InFlight, Preparing, Step, Then};
 use crate::mysql::frontend;
@@ -87,8 +87,13 @@ impl Session {
         Ok(self.submit(flight))
     }
 
-    /// Runs what was described. After an error `end_described` is still to be called.
-    pub fn execute_described(&mut self, params: &Encoded) -> Result<(), ExecError> {
+    /// Runs what was described; `cursor`: its rows stay with the server, see [`Session::open_cursor`]. After an error
+    /// `end_described` is still to be called.
+    pub fn execute_described(
+        &mut self,
+        params: &Encoded,
+        cursor: Option<CursorId>,
+    ) -> Result<(), ExecError> {
         frontend::params_fit(params, self.longest)?;
         let open = matches!(self.phase, Phase::Open);
         let flight = self.requests.back_mut().filter(|_| open);
@@ -101,13 +106,22 @@ impl Session {
         match (preparing.id, &preparing.refused) {
             (Some(id), _) => {
                 check_count(usize::from(preparing.parameters), params)?;
-                flight.number = frontend::execute(&mut self.out, id, frontend::NO_CURSOR, params);
+                let kind = match cursor {
+                    Some(_) => frontend::READ_ONLY_CURSOR,
+                    None => frontend::NO_CURSOR,
+                };
+                flight.number = frontend::execute(&mut self.out, id, kind, params);
                 flight.binary = true;
-                if preparing.kept {
-                    flight.statement = Some((preparing.statement, id));
-                } else {
-                    frontend::close(&mut self.out, id);
+                flight.cursor = cursor;
+                let kept = preparing.kept.then_some(preparing.statement);
+                flight.step = Step::Result;
+                flight.preparing = None;
+                match (kept, cursor) {
+                    (Some(statement), _) => flight.statement = Some((statement, id)),
+                    (None, Some(cursor)) => self.cursor_prepared(cursor, id),
+                    (None, None) => frontend::close(&mut self.out, id),
                 }
+                return Ok(());
             }
             (None, Some(refused)) if params.count > 0 => return Err(refused.clone()),
             (None, _) => {

@@ -71,8 +71,13 @@ impl wire::Session for Session {
         self.describe(statement)
     }
 
-    fn execute_described(&mut self, params: &Encoded, _results: &Formats) -> Result<(), ExecError> {
-        self.execute_described(params)
+    fn execute_described(
+        &mut self,
+        params: &Encoded,
+        _results: &Formats,
+        cursor: Option<(CursorId, u32)>,
+    ) -> Result<(), ExecError> {
+        self.execute_described(params, cursor.map(|(cursor, _)| cursor))
     }
 
     fn end_described(&mut self) {

@@ -37,6 +37,8 @@ pub(super) struct InFlight {
     pub(super) columns: Option<Arc<[Column]>>,
     pub(super) preparing: Option<Box<Preparing>>,
     pub(super) portal: Option<Name>,
+    /// The portal whose rows come.
+    pub(super) reads: Option<Name>,
     pub(super) copy: CopyUse,
     /// Sync has been sent.
     pub(super) synced: bool,
@@ -82,6 +84,7 @@ impl InFlight {
             columns: None,
             preparing: None,
             portal: None,
+            reads: None,
             copy: CopyUse::None,
             synced: true,
             simple: false,

@@ -18,6 +18,8 @@ pub(super) struct Portal {
     /// The server has made it.
     pub(super) bound: bool,
     pub(super) columns: Option<Arc<[Column]>>,
+    /// All of its rows have come.
+    pub(super) over: bool,
 }
 
 impl Portal {
@@ -27,6 +29,7 @@ impl Portal {
             statement,
             bound: false,
             columns: None,
+            over: false,
         }
     }
 
@@ -50,6 +53,17 @@ impl Session {
         name: &str,
         max_rows: u32,
     ) -> Result<Request, ExecError> {
+        let name = self.new_portal(name)?;
+        self.run(
+            statement,
+            params,
+            &statement.results,
+            Some((name, max_rows)),
+        )
+    }
+
+    /// The name of a portal that is to be opened.
+    pub(super) fn new_portal(&self, name: &str) -> Result<Name, ExecError> {
         let name = portal_name(name)?;
         if self.portals.iter().any(|portal| portal.name == name) {
             return Err(ExecError::new(
@@ -57,12 +71,7 @@ impl Session {
                 "a portal of this name is open",
             ));
         }
-        self.run(
-            statement,
-            params,
-            &statement.results,
-            Some((name, max_rows)),
-        )
+        Ok(name)
     }
 
     /// The next rows of a portal.
@@ -79,6 +88,7 @@ impl Session {
         let mut flight = InFlight::new(Step::Execute, 0);
         flight.columns = portal.columns.clone();
         flight.limited = max_rows > 0;
+        flight.reads = Some(Arc::clone(&name));
         flight.closes = self.close_forgotten();
         frontend::execute(&mut self.out, &name, max_rows);
         frontend::sync(&mut self.out);
@@ -89,8 +99,8 @@ impl Session {
     pub fn close_portal(&mut self, name: &str) -> Result<Request, ExecError> {
         self.admit()?;
         let name = portal_name(name)?;
-        let closes = self.close_forgotten();
         self.portals.retain(|portal| portal.name != name);
+        let closes = self.close_forgotten();
         frontend::close(&mut self.out, b'P', &name);
         frontend::sync(&mut self.out);
         Ok(self.submit(InFlight::new(Step::Ready, closes.saturating_add(1))))

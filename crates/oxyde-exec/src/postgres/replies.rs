@@ -96,6 +96,11 @@ impl Session {
                 if command.forgets {
                     self.statements.lost_all();
                 }
+                if let Some(name) = flight.reads.take()
+                    && let Some(portal) = self.portals.iter_mut().find(|portal| portal.name == name)
+                {
+                    portal.over = true;
+                }
                 end_statement(flight);
                 Ok(Some(Event::Completed(request, command.summary)))
             }

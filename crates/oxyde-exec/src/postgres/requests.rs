@@ -72,6 +72,7 @@ impl Session {
                 frontend::sync(out);
                 flight.limited = max_rows > 0;
                 flight.portal = Some(Arc::clone(&portal));
+                flight.reads = Some(Arc::clone(&portal));
                 self.portals.push(Portal::new(portal, name));
             }
         }
@@ -96,13 +97,19 @@ impl Session {
         Ok(self.submit(flight))
     }
 
-    /// Runs what was described. After an error `end_described` is still to be called.
+    /// Runs what was described; `portal`: as [`Session::portal`] does, by this name and with so many rows in a piece.
+    /// After an error `end_described` is still to be called.
     pub fn execute_described(
         &mut self,
         params: &Encoded,
         results: &Formats,
+        portal: Option<(&str, u32)>,
     ) -> Result<(), ExecError> {
         frontend::bind_fits(params, results)?;
+        let portal = match portal {
+            Some((name, max_rows)) => Some((self.new_portal(name)?, max_rows)),
+            None => None,
+        };
         let flight = self.requests.back_mut();
         let Some(flight) = flight.filter(|flight| flight.step == Step::Paused) else {
             return Err(ExecError::new(ErrorKind::Internal, "nothing was described"));
@@ -127,8 +134,19 @@ impl Session {
         let name: &[u8] = prepared
             .as_ref()
             .map_or(frontend::UNNAMED, |prepared| &prepared.name);
-        frontend::bind(&mut self.out, frontend::UNNAMED, name, params, results);
-        frontend::execute_sync(&mut self.out);
+        let Some((portal, max_rows)) = portal else {
+            frontend::bind(&mut self.out, frontend::UNNAMED, name, params, results);
+            frontend::execute_sync(&mut self.out);
+            return Ok(());
+        };
+        frontend::bind(&mut self.out, &portal, name, params, results);
+        frontend::execute(&mut self.out, &portal, max_rows);
+        frontend::sync(&mut self.out);
+        flight.limited = max_rows > 0;
+        flight.portal = Some(Arc::clone(&portal));
+        flight.reads = Some(Arc::clone(&portal));
+        let statement = prepared.map(|prepared| prepared.name);
+        self.portals.push(Portal::new(portal, statement));
         Ok(())
     }
 
@@ -204,11 +222,21 @@ impl Session {
     /// Puts Close messages in front of a flight; answers how many.
     #[inline]
     pub(super) fn close_forgotten(&mut self) -> u32 {
-        let (out, portals) = (&mut self.out, &self.portals);
-        self.statements.close(
+        let out = &mut self.out;
+        let mut closes = 0u32;
+        self.portals.retain(|portal| {
+            if portal.over {
+                frontend::close(out, b'P', &portal.name);
+                closes = closes.saturating_add(1);
+            }
+            !portal.over
+        });
+        let portals = &self.portals;
+        let statements = self.statements.close(
             |name| Portal::any_of(portals, name),
             |name| frontend::close(out, b'S', name),
-        )
+        );
+        closes.saturating_add(statements)
     }
 }
 

@@ -67,8 +67,15 @@ impl wire::Session for Session {
         self.describe(statement)
     }
 
-    fn execute_described(&mut self, params: &Encoded, results: &Formats) -> Result<(), ExecError> {
-        self.execute_described(params, results)
+    fn execute_described(
+        &mut self,
+        params: &Encoded,
+        results: &Formats,
+        cursor: Option<(CursorId, u32)>,
+    ) -> Result<(), ExecError> {
+        let portal = cursor.map(|(cursor, rows)| (portal_of(cursor), rows));
+        let portal = portal.as_ref().map(|(name, rows)| (name.as_str(), *rows));
+        self.execute_described(params, results, portal)
     }
 
     fn end_described(&mut self) {

@@ -9,8 +9,8 @@ use std::ops::Deref;
 use rusqlite::{Connection, Statement};
 use self_cell::self_cell;
 
-use crate::cells::{Cells, Rows};
-use crate::engine::CursorId;
+use crate::cells::Cells;
+use crate::engine::{CursorId, Outcome};
 use crate::error::{ErrorKind, ExecError};
 use crate::sqlite::rows;
 
@@ -19,6 +19,20 @@ struct Cursor<'a> {
     statement: Statement<'a>,
     /// It was opened in a transaction and ends with it.
     in_transaction: bool,
+    /// Raw SQL: each piece comes with the names of the columns.
+    names: bool,
+}
+
+impl Cursor<'_> {
+    /// Up to `limit` further rows; the cursor, if there may be more.
+    fn step(mut self, limit: usize, out: &mut Outcome) -> rusqlite::Result<Option<Self>> {
+        out.more = rows::step_on(&mut self.statement, limit, &mut out.rows)?;
+        if self.names {
+            let names = self.statement.column_names();
+            out.names = names.map(str::to_owned).collect();
+        }
+        Ok(out.more.then_some(self))
+    }
 }
 
 type Open<'a> = Vec<Cursor<'a>>;
@@ -57,37 +71,40 @@ impl Cursors {
         Self(Inner::new(connection, |_| Vec::new()))
     }
 
-    /// Runs a statement up to `limit` rows; true: it stays open, because there may be more.
+    /// Runs a statement up to `limit` rows; with more it stays open. `names`: it is raw SQL, whose columns are told.
     pub(crate) fn open(
         &mut self,
         id: CursorId,
         sql: &str,
         params: &Cells,
+        names: bool,
         limit: usize,
-        out: &mut Rows,
-    ) -> Result<bool, CursorError> {
+        out: &mut Outcome,
+    ) -> Result<(), CursorError> {
         self.0.with_dependent_mut(|db, open| {
             let mut statement = db.prepare(sql)?;
-            rows::bind(&mut statement, params.iter()).map_err(CursorError::Ours)?;
-            let more = rows::step_on(&mut statement, limit, out)?;
-            if more {
-                open.push(Cursor {
-                    id,
-                    statement,
-                    in_transaction: !db.is_autocommit(),
-                });
+            if names {
+                rows::check_raw(&statement).map_err(CursorError::Ours)?;
             }
-            Ok(more)
+            rows::bind(&mut statement, params.iter()).map_err(CursorError::Ours)?;
+            let cursor = Cursor {
+                id,
+                statement,
+                in_transaction: !db.is_autocommit(),
+                names,
+            };
+            open.extend(cursor.step(limit, out)?);
+            Ok(())
         })
     }
 
-    /// The next rows; true: there may be more. After an error it is closed.
+    /// The next rows. After an error it is closed.
     pub(crate) fn fetch(
         &mut self,
         id: CursorId,
         limit: usize,
-        out: &mut Rows,
-    ) -> Result<bool, CursorError> {
+        out: &mut Outcome,
+    ) -> Result<(), CursorError> {
         self.0.with_dependent_mut(|_, open| {
             let Some(at) = open.iter().position(|cursor| cursor.id == id) else {
                 return Err(CursorError::Ours(ExecError::new(
@@ -95,12 +112,9 @@ impl Cursors {
                     "the result is no longer open: its transaction has ended",
                 )));
             };
-            let mut cursor = open.swap_remove(at);
-            let more = rows::step_on(&mut cursor.statement, limit, out)?;
-            if more {
-                open.push(cursor);
-            }
-            Ok(more)
+            let cursor = open.swap_remove(at);
+            open.extend(cursor.step(limit, out)?);
+            Ok(())
         })
     }
 

@@ -3,7 +3,6 @@
 //! Every completion carries what SQLite says about the transaction (`sqlite3_get_autocommit`): an interrupted write,
 //! a full disk or an I/O error roll the whole transaction back by themselves, and nothing else tells.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -11,7 +10,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 use rusqlite::fallible_iterator::FallibleIterator as _;
 
-use crate::cells::{Cells, Rows};
+use crate::cells::Cells;
 use crate::engine::{
     Begin, BeginMode, CancelReason, Completion, CursorId, Job, Lane, Outcome, Returning, Tag,
     TxStatus, Work,
@@ -176,14 +175,8 @@ fn statement(conn: &Conn, sql: &str, params: &Cells, names: bool) -> Result<Outc
     let mut prepared = db
         .prepare_cached(sql)
         .map_err(|error| stopped(conn, &error))?;
-    if names && prepared.expanded_sql().is_none() {
-        return Err(ExecError::new(
-            ErrorKind::Programming,
-            "the text contains no statement",
-        ));
-    }
     if names {
-        distinct(prepared.column_names())?;
+        rows::check_raw(&prepared)?;
     }
     rows::bind(&mut prepared, params.iter())?;
     let before = db.total_changes();
@@ -212,15 +205,21 @@ fn open_cursor(
     work: Work,
     limit: u32,
 ) -> Result<Outcome, ExecError> {
-    let Work::Statement { sql, params, .. } = work else {
+    let Work::Statement {
+        sql, params, names, ..
+    } = work
+    else {
         return Err(ExecError::new(
             ErrorKind::Internal,
             "a cursor is for one statement",
         ));
     };
+    if names {
+        conn.tainted |= taints(&sql);
+    }
     rows::check(&params)?;
     fetch(conn, limit, |conn, limit, out| {
-        conn.db.open(cursor, &sql, &params, limit, out)
+        conn.db.open(cursor, &sql, &params, names, limit, out)
     })
 }
 
@@ -228,28 +227,15 @@ fn open_cursor(
 fn fetch(
     conn: &mut Conn,
     limit: u32,
-    step: impl FnOnce(&mut Conn, usize, &mut Rows) -> Result<bool, CursorError>,
+    step: impl FnOnce(&mut Conn, usize, &mut Outcome) -> Result<(), CursorError>,
 ) -> Result<Outcome, ExecError> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut outcome = Outcome::default();
     outcome.rows.cells = Cells::spare();
-    match step(conn, limit, &mut outcome.rows) {
-        Ok(more) => outcome.more = more,
-        Err(CursorError::Driver(error)) => return Err(stopped(conn, &error)),
-        Err(CursorError::Ours(error)) => return Err(error),
-    }
-    Ok(outcome)
-}
-
-/// Rows of raw SQL become dicts, in which one of two columns of the same name would be lost.
-fn distinct<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), ExecError> {
-    let mut seen = HashSet::new();
-    match names.find(|name| !seen.insert(*name)) {
-        None => Ok(()),
-        Some(name) => Err(ExecError::new(
-            ErrorKind::Programming,
-            format!("two columns of the result are called {name:?}: give them names with AS"),
-        )),
+    match step(conn, limit, &mut outcome) {
+        Ok(()) => Ok(outcome),
+        Err(CursorError::Driver(error)) => Err(stopped(conn, &error)),
+        Err(CursorError::Ours(error)) => Err(error),
     }
 }
 

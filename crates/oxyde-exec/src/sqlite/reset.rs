@@ -30,6 +30,8 @@ const DEFAULTS: &str = "
 /// database lives in its connection, which is put back bit by bit.
 pub(super) fn reset(source: &Source, conn: &mut Conn) -> Result<Outcome, ExecError> {
     if source.is_memory() {
+        // What a program left open in a transaction that it has ended by hand.
+        conn.db.end_transaction();
         forget_temporary(&conn.db)
             .and_then(|()| conn.db.execute_batch(DEFAULTS))
             .and_then(|()| source.settings(&conn.db))

@@ -1,5 +1,7 @@
 //! Values into a statement, rows out of it, driver errors into ours.
 
+use std::collections::HashSet;
+
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Error, Row, Statement, ffi};
 
@@ -41,6 +43,26 @@ pub(crate) fn bind<'a>(
             .map_err(|error| driver_error(&error))?;
     }
     Ok(())
+}
+
+/// Refuses raw SQL that is no statement, and rows in which one of two columns of the same name would be lost when they
+/// become dicts.
+pub(crate) fn check_raw(statement: &Statement<'_>) -> Result<(), ExecError> {
+    if statement.expanded_sql().is_none() {
+        return Err(ExecError::new(
+            ErrorKind::Programming,
+            "the text contains no statement",
+        ));
+    }
+    let mut seen = HashSet::new();
+    let mut names = statement.column_names();
+    match names.find(|name| !seen.insert(*name)) {
+        None => Ok(()),
+        Some(name) => Err(ExecError::new(
+            ErrorKind::Programming,
+            format!("two columns of the result are called {name:?}: give them names with AS"),
+        )),
+    }
 }
 
 /// Refuses a buffer in which a value got lost.

@@ -44,6 +44,10 @@ pub trait Channel: Send + Sync {
     fn go_on(&self) {}
     /// Sends all of `bytes`, now or as soon as the peer takes them; errors arrive as `link.lost(…)`.
     fn write(&self, bytes: &[u8]);
+    /// Whether more is written already than the peer has taken of late; `link.supply()` follows when it is no more so.
+    fn is_full(&self) -> bool {
+        false
+    }
     /// Closes after what was written has been sent. `link.lost(None)` follows.
     fn close(&self);
     /// Closes without another word. `link.lost(None)` follows.

@@ -115,8 +115,14 @@ pub trait Session: Send {
     /// submitted before `execute_described` or `end_described`.
     fn describe(&mut self, statement: &Statement) -> Result<Request, ExecError>;
 
-    /// Runs what was described. After an error `end_described` is still to be called.
-    fn execute_described(&mut self, params: &Encoded, results: &Formats) -> Result<(), ExecError>;
+    /// Runs what was described; `cursor`: as `open_cursor` does, with so many rows in a piece. After an error
+    /// `end_described` is still to be called.
+    fn execute_described(
+        &mut self,
+        params: &Encoded,
+        results: &Formats,
+        cursor: Option<(CursorId, u32)>,
+    ) -> Result<(), ExecError>;
 
     /// Ends a described request without running it; `Done` follows. Without a described request nothing happens.
     fn end_described(&mut self);

@@ -66,7 +66,7 @@ pub fn act(session: &mut Session, action: &Action) {
 pub fn react(session: &mut Session, event: &Event<'_>, run: bool) {
     if let Event::Described(_, parameters, _) = event {
         let count = u16::try_from(parameters.len()).unwrap_or_default();
-        if !run || session.execute_described(&nulls(count)).is_err() {
+        if !run || session.execute_described(&nulls(count), None).is_err() {
             session.end_described();
         }
     }

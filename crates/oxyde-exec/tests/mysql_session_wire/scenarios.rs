@@ -578,7 +578,7 @@ fn with(capabilities: u64) -> Vec<Scenario> {
             pong(within),
         ],
         "CRTzTzz",
-        "pxpxci",
+        "pxcpxci",
     );
     add(
         "a fetch that fails",

@@ -49,7 +49,7 @@ pub fn act(session: &mut Session, action: &Action) {
 pub fn react(session: &mut Session, event: &Event<'_>, run: bool) {
     match event {
         Event::Described(..) if run => {
-            let _ = session.execute_described(&no_params(), &Formats::Binary);
+            let _ = session.execute_described(&no_params(), &Formats::Binary, None);
         }
         Event::Described(..) => session.end_described(),
         Event::CopyIn(..) => {

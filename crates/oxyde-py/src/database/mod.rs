@@ -15,11 +15,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use oxyde_exec::{CancelFlag, Job, LoopId, Origin, Outcome, Sink, Work};
+use oxyde_exec::{CancelFlag, CopySource, Job, LoopId, Origin, Outcome, Sink, Work};
 use oxyde_sql::{Dialect, StatementKind};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::bulk::Fill;
@@ -33,6 +32,7 @@ use crate::deadlines::Limit;
 use crate::errors;
 use crate::finish::Finish;
 use crate::hubs;
+use crate::inflow::Inflow;
 use crate::lease::{self, Lease};
 use crate::lifecycle;
 use crate::loader::Loader;
@@ -139,7 +139,21 @@ impl Database {
         place: impl Into<Place<'a, 'py>>,
         timeout: Option<Duration>,
     ) -> PyResult<Py<PyAny>> {
-        let place = place.into();
+        self.start_telling(py, flag, work, finish, place.into(), timeout, |sink| sink)
+    }
+
+    /// The same; `told` may put itself between the work's end and whoever waits for it.
+    #[expect(clippy::too_many_arguments, reason = "all that a call is made of")]
+    fn start_telling<'a, 'py: 'a>(
+        &self,
+        py: Python<'py>,
+        flag: Arc<CancelFlag>,
+        work: Work,
+        finish: Finish,
+        place: Place<'a, 'py>,
+        timeout: Option<Duration>,
+        told: impl FnOnce(Sink) -> Sink,
+    ) -> PyResult<Py<PyAny>> {
         let deadline = self.statement_deadline(timeout);
         let reads = matches!(&work, Work::Query(query) if query.pure_read);
         let limit = deadline.map(|deadline| Limit {
@@ -148,10 +162,13 @@ impl Database {
         });
         let job = Job::with_cancel(work, Arc::clone(&flag), deadline);
         let acquire = self.acquire_deadline();
-        self.submit(py, finish, Some(flag), limit, |loop_id, sink| match place {
-            Place::Lease(lease) => lease.get().inner.run(job, sink),
-            Place::Pin(pin) => pin.get().inner.run(job, acquire, sink),
-            Place::Pool => self.engine.run_on(loop_id, job, acquire, sink),
+        self.submit(py, finish, Some(flag), limit, |loop_id, sink| {
+            let sink = told(sink);
+            match place {
+                Place::Lease(lease) => lease.get().inner.run(job, sink),
+                Place::Pin(pin) => pin.get().inner.run(job, acquire, sink),
+                Place::Pool => self.engine.run_on(loop_id, job, acquire, sink),
+            }
         })
     }
 
@@ -345,6 +362,20 @@ impl Database {
         Cursor::open(slf, shape, params, loader, rows, lease, timeout)
     }
 
+    /// The rows of the user's own SQL, to be read in pieces of `rows`. It needs a transaction, except where
+    /// `single_connection`.
+    #[pyo3(signature = (sql, params, rows, lease=None, timeout=None))]
+    fn raw_cursor(
+        slf: &Bound<'_, Self>,
+        sql: &str,
+        params: &Bound<'_, PyAny>,
+        rows: u32,
+        lease: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Cursor> {
+        Cursor::raw(slf, sql, params, rows, Place::of(lease)?, timeout)
+    }
+
     /// Inserts many rows, all or none. Values are read from tuples, dicts or instances by field name.
     ///
     /// With `fill` — (class, automatic key or None, load state, its slot) — the rows are new instances of one class
@@ -532,39 +563,53 @@ impl Database {
         origin: Option<(&str, u32)>,
     ) -> PyResult<Lease> {
         let begin = lease::begin(mode, isolation, deferrable)?;
-        let origin = origin.map(|(file, line)| Origin {
-            file: Arc::from(file),
-            line,
-        });
         Ok(Lease {
-            inner: slf.get().engine.lease_from(begin, origin),
+            inner: slf
+                .get()
+                .engine
+                .lease_from(begin, origin.map(place_in_program)),
             database: slf.clone().unbind(),
         })
     }
 
-    /// A connection to keep that is not open yet.
-    fn pin(slf: &Bound<'_, Self>) -> Pin {
-        Pin::new(slf)
+    /// A connection to keep that is not open yet; `origin` is the file and the line that ask for it.
+    #[pyo3(signature = (origin=None))]
+    fn pin(slf: &Bound<'_, Self>, origin: Option<(&str, u32)>) -> Pin {
+        Pin::new(slf, origin.map(place_in_program))
+    }
+
+    /// What takes the data for a `copy_in`.
+    fn inflow(slf: &Bound<'_, Self>) -> Inflow {
+        Inflow::new(slf)
     }
 
     /// Data for the server by `COPY … FROM STDIN`; the answer is the number of rows.
-    #[pyo3(signature = (sql, chunks, lease=None, timeout=None))]
+    #[pyo3(signature = (sql, data, lease=None, timeout=None))]
     fn copy_in(
         &self,
         py: Python<'_>,
         sql: &str,
-        chunks: Vec<PyBackedBytes>,
+        data: &Bound<'_, Inflow>,
         lease: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let _stay = lifecycle::stay(py);
         let timeout = timeout.map(config::seconds).transpose()?;
         let sql: Arc<str> = Arc::from(sql);
+        let data = Arc::clone(&data.get().data);
         let work = Work::CopyIn {
             sql: Arc::clone(&sql),
-            chunks: chunks.iter().map(|chunk| chunk.to_vec()).collect(),
+            from: Arc::clone(&data) as Arc<dyn CopySource>,
         };
-        self.start(py, work, Finish::Affected(sql), Place::of(lease)?, timeout)
+        let flag = Arc::new(CancelFlag::new());
+        let finish = Finish::Affected(sql);
+        let place = Place::of(lease)?;
+        self.start_telling(py, flag, work, finish, place, timeout, move |sink| {
+            Box::new(move |result, status| {
+                data.end();
+                sink(result, status);
+            })
+        })
     }
 
     /// Data of the server by `COPY … TO STDOUT`.
@@ -586,6 +631,13 @@ impl Database {
     /// Asks the server for a sign of life.
     fn ping(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.start(py, Work::Ping, Finish::Nothing, None, None)
+    }
+}
+
+fn place_in_program((file, line): (&str, u32)) -> Origin {
+    Origin {
+        file: Arc::from(file),
+        line,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use oxyde_exec::query::{Params, Query};
+use oxyde_exec::query::{Params, Query, RowReader};
 use oxyde_exec::{CancelFlag, Cells, Work};
 use oxyde_exec::{mysql, postgres};
 use oxyde_sql::Dialect;
@@ -15,7 +15,16 @@ use crate::bind::{self, Target};
 use crate::errors;
 use crate::finish::Finish;
 use crate::lifecycle;
-use crate::reader::{self, RowsInto};
+use crate::reader::{self, Collected, RowsInto};
+
+/// The user's own SQL with its parameters, ready to run.
+pub struct Raw {
+    pub work: Work,
+    pub sql: Arc<str>,
+    pub flag: Arc<CancelFlag>,
+    /// What reads the rows of a server, and what becomes of them.
+    pub collected: Option<(Box<dyn RowReader>, Collected)>,
+}
 
 impl Database {
     /// The result is a list of dicts, or with `counted` the number of rows that were changed.
@@ -28,13 +37,33 @@ impl Database {
     ) -> PyResult<Py<PyAny>> {
         let py = call.py;
         let _stay = lifecycle::stay(py);
+        let mut raw = self.raw_work(py, sql, params)?;
+        let sql = raw.sql;
+        let finish = match (raw.collected, counted) {
+            (None, true) => Finish::Affected(sql),
+            (None, false) => Finish::Dicts(sql),
+            (Some((reader, collected)), _) => {
+                if let Work::Query(query) = &mut raw.work {
+                    query.rows = Some(reader);
+                }
+                match counted {
+                    true => Finish::Counted(collected, sql),
+                    false => Finish::Collected(collected, sql),
+                }
+            }
+        };
+        self.start_with(py, raw.flag, raw.work, finish, call.place, call.timeout)
+    }
+
+    /// Makes it ready.
+    pub fn raw_work(&self, py: Python<'_>, sql: &str, params: &Bound<'_, PyAny>) -> PyResult<Raw> {
         let Ok(params) = params.cast::<PySequence>() else {
             return Err(PyTypeError::new_err(
                 "parameters of raw SQL are a list or a tuple",
             ));
         };
         if self.loop_bound {
-            return self.raw_wire(sql, params, counted, call);
+            return self.raw_wire(py, sql, params);
         }
         let mut cells = Cells::new();
         for (index, value) in params.try_iter()?.enumerate() {
@@ -56,23 +85,16 @@ impl Database {
             read_only: reads_only(&sql),
             names: true,
         };
-        let finish = if counted {
-            Finish::Affected(sql)
-        } else {
-            Finish::Dicts(sql)
-        };
-        self.start(py, work, finish, call.place, call.timeout)
+        Ok(Raw {
+            work,
+            sql,
+            flag: Arc::new(CancelFlag::new()),
+            collected: None,
+        })
     }
 
-    /// Runs the user's own SQL on a server.
-    fn raw_wire(
-        &self,
-        sql: &str,
-        params: &Bound<'_, PySequence>,
-        counted: bool,
-        call: Call<'_, '_>,
-    ) -> PyResult<Py<PyAny>> {
-        let py = call.py;
+    /// The same for a server.
+    fn raw_wire(&self, py: Python<'_>, sql: &str, params: &Bound<'_, PySequence>) -> PyResult<Raw> {
         let postgres = self.asked == Dialect::Postgres;
         let is_empty = if postgres {
             postgres::taint::is_empty
@@ -104,15 +126,15 @@ impl Database {
             taints: taints(&sql),
             statement,
             params: Params::AfterDescribe(encoder),
-            rows: Some(reader),
+            rows: None,
             pure_read: false,
         }));
-        let finish = if counted {
-            Finish::Counted(collected, sql)
-        } else {
-            Finish::Collected(collected, sql)
-        };
-        self.start_with(py, flag, work, finish, call.place, call.timeout)
+        Ok(Raw {
+            work,
+            sql,
+            flag,
+            collected: Some((reader, collected)),
+        })
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Stream {
     inherited: Option<direct::Identity>,
     /// The transport holds bytes that the peer did not take at once: later ones must go behind them.
     queued: AtomicBool,
+    /// It holds as many as it wants to.
+    full: AtomicBool,
 }
 
 /// What Python knows of the stream; gone once it is closed.
@@ -82,6 +84,7 @@ impl Stream {
             #[cfg(unix)]
             inherited: direct::Identity::of(descriptor),
             queued: AtomicBool::new(false),
+            full: AtomicBool::new(false),
         });
         lock(&OPEN).push(Arc::clone(&stream));
         Ok(stream)
@@ -94,6 +97,11 @@ impl Stream {
     /// What arrives from now on concerns nobody.
     pub fn detach(&self) -> Option<Arc<Link>> {
         lock(&self.link).take()
+    }
+
+    /// What asyncio's transport says of its buffer.
+    pub fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
     }
 
     /// Nothing more will come.
@@ -227,6 +235,10 @@ impl Channel for Stream {
         if !rest.is_empty() {
             let _ = Python::try_attach(|py| self.write_through_transport(py, rest));
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
     }
 
     fn close(&self) {

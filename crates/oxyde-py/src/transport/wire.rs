@@ -154,9 +154,21 @@ impl Wire {
         }
     }
 
-    fn pause_writing(&self) {}
+    fn pause_writing(&self) {
+        if let Some(stream) = self.stream.get() {
+            stream.set_full(true);
+        }
+    }
 
-    fn resume_writing(&self) {}
+    fn resume_writing(slf: &Bound<'_, Self>) {
+        let Some(stream) = slf.get().stream.get() else {
+            return;
+        };
+        stream.set_full(false);
+        if let Some(link) = stream.link() {
+            Self::in_callback(slf, || link.supply());
+        }
+    }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.buffer)?;

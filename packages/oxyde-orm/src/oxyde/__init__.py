@@ -108,6 +108,7 @@ from .queries import (
     ValuesQuery,
     col,
     execute_raw,
+    iterate_raw,
     not_,
     sql,
 )
@@ -190,6 +191,7 @@ __all__ = [
     "execute_raw",
     "get_active_transaction",
     "get_connection",
+    "iterate_raw",
     "not_",
     "outside_transaction",
     "register_connection",

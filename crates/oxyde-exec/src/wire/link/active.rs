@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::copy::CopySource;
 use crate::engine::{
-    Begin, CancelFlag, Completion, CopyReader, Done, Job, Outcome, TxStatus, Work,
+    Begin, CancelFlag, Completion, CopyReader, CursorId, Done, Job, Outcome, TxStatus, Work,
 };
 use crate::error::{Effect, ErrorKind, ExecError};
 use crate::query::{Query, RowReader};
@@ -30,9 +31,13 @@ pub(super) enum Sent {
         query: Box<Query>,
         /// What the server expects and gives, as far as it had said so before.
         described: Option<Shape>,
+        /// Its rows come in pieces of so many.
+        cursor: Option<(CursorId, u32)>,
     },
     Copy {
-        chunks: VecDeque<Vec<u8>>,
+        from: Arc<dyn CopySource>,
+        /// The server takes data.
+        open: bool,
     },
     /// Takes the next rows of a cursor.
     Fetch(Option<Box<dyn RowReader>>),

@@ -26,7 +26,7 @@ pub(super) struct Cancelling {
     /// Whether the server was told by the login that was meant for that; without one a request is told as it is made.
     pub errand: Option<Arc<AtomicBool>>,
     /// Of some request nobody knows whether it was taken note of.
-    doubtful: bool,
+    pub doubtful: bool,
     /// The job that was cancelled, when the server is done with it.
     pub held: Option<(Active, TxStatus)>,
 }
@@ -80,15 +80,6 @@ impl Link {
             if !wanted {
                 return;
             }
-            let Some(request) = inner.cancel_request() else {
-                drop(inner);
-                return self.die(ExecError::new(
-                    ErrorKind::ConnectionLost,
-                    "the connection was closed to stop a statement on it",
-                ));
-            };
-            // Whatever is still to be sent belongs to the statement that is to be stopped, or follows it.
-            inner.holding = false;
             let budget = self.shared.rules.drain_budget;
             let budget = if inner.hurry {
                 budget.min(GOODBYE)
@@ -96,19 +87,34 @@ impl Link {
                 budget
             };
             let deadline = Instant::now() + budget;
-            inner.cancelling = Some(Cancelling {
-                deadline,
-                again: None,
-                progress: Progress::Sent,
-                errand: None,
-                doubtful: false,
-                held: None,
-            });
-            (request, deadline)
+            if inner.stop_supply(deadline) {
+                (None, inner.next_cancelling(deadline))
+            } else {
+                let Some(request) = inner.cancel_request() else {
+                    drop(inner);
+                    return self.die(ExecError::new(
+                        ErrorKind::ConnectionLost,
+                        "the connection was closed to stop a statement on it",
+                    ));
+                };
+                // Whatever is still to be sent belongs to the statement that is to be stopped, or follows it.
+                inner.holding = false;
+                inner.cancelling = Some(Cancelling {
+                    deadline,
+                    again: None,
+                    progress: Progress::Sent,
+                    errand: None,
+                    doubtful: false,
+                    held: None,
+                });
+                (Some(request), deadline)
+            }
         };
         self.shared.alarm(self.loop_id, deadline);
         self.flush();
-        self.shared.driver.cancel(self, request);
+        if let Some(request) = request {
+            self.shared.driver.cancel(self, request);
+        }
     }
 
     /// The statement still runs although the server has had time to act.
@@ -231,6 +237,11 @@ impl Inner {
         let request = self.session.as_ref()?.cancel()?;
         let own = !(self.peer.pooled && matches!(request, Cancel::Statement(_)));
         own.then_some(request)
+    }
+
+    fn next_cancelling(&self, or: Instant) -> Instant {
+        let next = self.cancelling.as_ref().map(Cancelling::next_deadline);
+        next.unwrap_or(or)
     }
 
     /// Whether it is time to ask the server once more; answers that once.

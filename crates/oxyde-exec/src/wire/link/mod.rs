@@ -16,6 +16,7 @@ mod cancelling;
 mod receive;
 mod requests;
 mod startup;
+mod supply;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -46,6 +47,8 @@ enum Command {
     Start(Box<Job>, Done),
     /// A job's flag was set.
     Stop,
+    /// The source of a COPY has more data.
+    Supply,
     /// The request to cancel seems to have come too early for the server.
     CancelAgain,
     Close(Done),
@@ -250,7 +253,7 @@ impl Link {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .iter()
-            .any(|command| !matches!(command, Command::Start(..)))
+            .any(|command| !matches!(command, Command::Start(..) | Command::Supply))
     }
 
     /// The bytes that say goodbye to this link's server, for whoever has to do that without the link.
@@ -278,6 +281,7 @@ impl Link {
                     self.go_on_reading();
                     self.stop_head();
                 }
+                Some(Command::Supply) => self.supply(),
                 Some(Command::CancelAgain) => self.cancel_again(),
                 Some(Command::Close(done)) => self.say_goodbye(done),
                 Some(Command::Kill(why)) => self.die(why),

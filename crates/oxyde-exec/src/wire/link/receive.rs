@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::copy::CopySource;
 use crate::engine::{CopyReader, Listener, Tag, TxStatus};
 use crate::error::ExecError;
 use crate::query::{Column, Malformed, RowReader};
@@ -22,6 +23,8 @@ enum Step<'a> {
     Columns(Box<dyn RowReader>, Arc<[Column]>),
     Rows(Box<dyn RowReader>, RowChunk<'a>),
     Encode,
+    /// The server takes the data of a COPY.
+    Supply(Arc<dyn CopySource>),
     Copying(Arc<dyn CopyReader>),
     Data(Arc<dyn CopyReader>, Chunk<'a>),
     Notified(Arc<dyn Listener>, i32, String, String),
@@ -61,6 +64,7 @@ impl Link {
                     }
                 }
                 Step::Encode => self.encode_head(),
+                Step::Supply(from) => self.begin_supply(&from),
                 Step::Copying(to) => {
                     let link = Arc::downgrade(self);
                     to.begin(Box::new(move || {
@@ -100,6 +104,7 @@ impl Link {
             inner.receiving = false;
             inner.holding = false;
         }
+        self.supply();
         self.pump();
     }
 
@@ -207,18 +212,19 @@ impl Inner {
                 Step::Again
             }
             Event::CopyIn(..) => {
-                if let Some(Active {
-                    sent: Sent::Copy { chunks },
-                    ..
-                }) = self.jobs.front_mut()
-                {
-                    for chunk in chunks.drain(..) {
-                        session.copy_data(&chunk);
+                let why = match self.jobs.front_mut() {
+                    // A server that waits for data hears no request to cancel.
+                    Some(active) if active.cancel.is_set() => "the program gave up",
+                    Some(Active {
+                        sent: Sent::Copy { from, open },
+                        ..
+                    }) => {
+                        *open = true;
+                        return Step::Supply(Arc::clone(from));
                     }
-                    session.copy_done();
-                } else {
-                    session.copy_fail("COPY FROM STDIN in a statement that brings no data");
-                }
+                    _ => "COPY FROM STDIN in a statement that brings no data",
+                };
+                session.copy_fail(why);
                 Step::Again
             }
             Event::CopyOut(..) => match self.copy_reader() {

@@ -285,16 +285,17 @@ impl Inner {
                     let ran = run(&mut **session, &query, was_prepared);
                     ran.map(|wanted| encode = wanted)
                 };
-                (Sent::Query { query, described }, submitted)
+                let cursor = None;
+                let sent = Sent::Query {
+                    query,
+                    described,
+                    cursor,
+                };
+                (sent, submitted)
             }
-            Work::CopyIn { sql, chunks } => {
+            Work::CopyIn { sql, from } => {
                 let submitted = session.copy_in(&sql).map(drop);
-                (
-                    Sent::Copy {
-                        chunks: chunks.into(),
-                    },
-                    submitted,
-                )
+                (Sent::Copy { from, open: false }, submitted)
             }
             Work::OpenCursor {
                 cursor,
@@ -302,9 +303,17 @@ impl Inner {
                 rows,
             } => match (*statement, tx_before) {
                 (Work::Query(query), TxStatus::InTransaction) => {
-                    let submitted = open_cursor(&mut **session, cursor, &query, rows);
-                    let described = None;
-                    (Sent::Query { query, described }, submitted)
+                    taints = query.taints;
+                    let submitted = match self.server.guards(&query.statement.sql) {
+                        true => Err(not_in_pieces()),
+                        false => open_cursor(&mut **session, cursor, &query, rows),
+                    };
+                    let sent = Sent::Query {
+                        query,
+                        described: None,
+                        cursor: Some((cursor, rows)),
+                    };
+                    (sent, submitted)
                 }
                 _ => return Submitted::Refused(done, tx_before, no_cursor()),
             },
@@ -406,7 +415,10 @@ impl Inner {
         active.outdated = false;
         active.outcome = Outcome::default();
         active.was_prepared = false;
-        if let Sent::Query { query, described } = &mut active.sent {
+        if let Sent::Query {
+            query, described, ..
+        } = &mut active.sent
+        {
             session.forget(&query.statement);
             *described = None;
             let submitted = match &query.params {
@@ -445,7 +457,10 @@ impl Inner {
                 if active.error.is_some() {
                     return None;
                 }
-                let Sent::Query { query, described } = &mut active.sent else {
+                let Sent::Query {
+                    query, described, ..
+                } = &mut active.sent
+                else {
                     return None;
                 };
                 *described = session.is_prepared(&query.statement);
@@ -544,10 +559,11 @@ impl Inner {
     ) -> Option<Active> {
         let session = self.session.as_mut()?;
         let active = self.jobs.back_mut()?;
-        let Sent::Query { query, .. } = &mut active.sent else {
+        let Sent::Query { query, cursor, .. } = &mut active.sent else {
             return None;
         };
         query.params = Params::AfterDescribe(encode);
+        let cursor = *cursor;
         let prepared = active.was_prepared;
         let answer = answer.and_then(|(encoded, formats)| {
             if prepared {
@@ -555,7 +571,7 @@ impl Inner {
                     .query_as(&query.statement, &encoded, &formats)
                     .map(drop)
             } else {
-                session.execute_described(&encoded, &formats)
+                session.execute_described(&encoded, &formats, cursor)
             }
         });
         match answer {
@@ -589,19 +605,28 @@ fn open_cursor(
     query: &Query,
     rows: u32,
 ) -> Result<(), ExecError> {
+    let statement = query.statement.for_one_use();
     match &query.params {
-        Params::Ready(encoded) => session
-            .open_cursor(cursor, &query.statement.for_one_use(), encoded, rows)
-            .map(drop),
-        Params::AfterDescribe(_) => Err(no_cursor()),
+        Params::Ready(encoded) => session.open_cursor(cursor, &statement, encoded, rows),
+        Params::AfterDescribe(_) => session.describe(&statement),
     }
+    .map(drop)
 }
 
 fn no_cursor() -> ExecError {
     ExecError::new(
-        ErrorKind::Internal,
-        "a cursor is for a compiled statement in a transaction",
+        ErrorKind::Transaction,
+        "rows can only be read in pieces inside a transaction, and this one has ended",
     )
+}
+
+/// Nobody would notice if the rows of such a statement came from the next transaction.
+fn not_in_pieces() -> ExecError {
+    ExecError::new(
+        ErrorKind::NotSupported,
+        "the rows of a statement that may end its transaction cannot be read in pieces",
+    )
+    .with_hint("run it with fetch() or execute_raw()")
 }
 
 /// The savepoint around a statement was gone after it, and the statement has failed.

@@ -12,15 +12,18 @@ the block would wait for itself if it wrote past the connection: that is refused
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import NotSupportedError, OperationalError, TransactionTaskError
+from .busy import COPY, STREAM, Busy, check_free
+from .copying import CopySource, check_source, send
 from .database import finish
 from .features import blocked_by_transaction, features
-from .origin import origin, warn_unclosed
+from .origin import called_from, origin, warn_unclosed
 from .scope import AsyncTransaction, Held, Marker, Outside, current, enter, leave, running_loop
+from .stream import CHUNK_SIZE, Opened, chunk_rows, stream
 
 if TYPE_CHECKING:
     from oxyde_core import Database, Lease, Pin
@@ -47,7 +50,7 @@ class AsyncConnection:
         self._opened = origin()
         self._state = "new"
         self._listening = False
-        self.pin: Pin = self._core.pin()
+        self.pin: Pin = self._core.pin(called_from())
 
     @property
     def database(self) -> AsyncDatabase:
@@ -81,34 +84,63 @@ class AsyncConnection:
         return rows
 
     async def _run(self, sql: str, params: Sequence[Any] | None, *, counted: bool) -> Any:
-        if not isinstance(sql, str):
-            raise TypeError(f"SQL is given as a str, not as {type(sql).__name__}")
-        if params is None:
-            params = ()
-        elif isinstance(params, (str, bytes, Mapping)) or not isinstance(params, Sequence):
-            raise TypeError(f"params must be a list or tuple of values, not {type(params).__name__}")
+        values = _values(sql, params)
         core, place = self.place()
-        return await finish(core.raw(sql, tuple(params), place, None, counted))
+        return await finish(core.raw(sql, values, place, None, counted))
 
-    async def copy_in(
-        self,
-        sql: str,
-        source: bytes | Iterable[bytes] | AsyncIterable[bytes],
-    ) -> int:
+    def iterate(
+        self, sql: str, params: Sequence[Any] | None = None, *, chunk_size: int = CHUNK_SIZE
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Run one SQL statement and give its rows one by one, as dicts, while the database holds the rest.
+
+        ``sql`` and ``params`` are those of ``fetch``; ``chunk_size`` is how many rows are fetched at a time. Inside a
+        transaction (``atomic(connection=conn)``, or one begun by raw SQL) other statements may run in the loop. Outside
+        of one the stream begins a transaction of its own, which only reads: it has the connection until its last chunk
+        has come or the loop is left. Other tasks wait for that; a statement in the loop, which would wait for itself,
+        raises ``TransactionTaskError``.
+
+        Raises ``TypeError`` or ``ValueError`` for a ``chunk_size`` that is no number of rows, and while it is read what
+        ``fetch`` raises, after the rows that came before the error.
+
+        >>> async for row in conn.iterate("SELECT id, name FROM users WHERE age > $1", [18]):
+        ...     print(row["name"])
+        """
+        values, size = _values(sql, params), chunk_rows(chunk_size)
+        busy = Busy(self, STREAM)
+
+        def opened() -> Opened:
+            core, place = self.place()
+            own = None
+            if place is self.pin and not self.pin.in_transaction:
+                own = place = self.pin.lease("read")
+            cursor = core.raw_cursor(sql, values, size, place)
+            if own is not None:
+                busy.enter()
+            return cursor, own
+
+        rows = stream(opened, busy.leave)
+        busy.read_by(rows)
+        return rows
+
+    async def copy_in(self, sql: str, source: CopySource) -> int:
         """Store rows by PostgreSQL's ``COPY … FROM STDIN`` and return how many.
 
-        ``source`` is the data in the format that the statement names, whole or in pieces that are cut anywhere. They
-        are collected before the first is sent, so that a source that fails stores nothing and holds up nobody.
+        ``source`` is the data in the format that the statement names: bytes, a file that is open in binary mode, or an
+        iterable or async iterable of bytes, cut anywhere. It is asked for more when the server has taken what came
+        before, so that data of any size need the memory of a few pieces. Until it has ended, the connection does
+        nothing else; if it raises, or this call is cancelled, nothing is stored and the connection goes on.
 
-        Raises ``NotSupportedError`` on other databases, and what the server reports; nothing is stored then.
+        ``statement_timeout`` is the time of the whole, the source's included. Raises ``NotSupportedError`` on other
+        databases, ``TransactionTaskError`` for a statement of the source's on this connection, what the source raises,
+        and what the server reports; nothing is stored then.
 
         >>> await conn.copy_in("COPY users (id, name) FROM STDIN (FORMAT csv)", b"1,Ada\\n2,Grace\\n")
         """
         self._check_copy("copy_in")
-        chunks = await _chunks(source)
+        check_source(source)
         core, place = self.place()
-        rows: int = await finish(core.copy_in(sql, chunks, place))
-        return rows
+        with Busy(self, COPY):
+            return await send(core, sql, place, source)
 
     async def copy_out(self, sql: str) -> AsyncIterator[bytes]:
         """Read what PostgreSQL's ``COPY … TO STDOUT`` gives, piece by piece.
@@ -161,6 +193,7 @@ class AsyncConnection:
     def place(self) -> tuple[Database, Pin | Lease]:
         """Return the engine and where a statement of this context runs: the connection or the transaction on it."""
         self.check()
+        check_free(self)
         block = current(self._database)
         if isinstance(block, AsyncTransaction) and block.transaction.connection is self:
             return block.join()
@@ -300,20 +333,12 @@ class ConnectionContext:
             await connection.close()
 
 
-async def _chunks(source: bytes | Iterable[bytes] | AsyncIterable[bytes]) -> list[bytes]:
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return [bytes(source)]
-    if isinstance(source, str):
-        raise TypeError("the data of a COPY are bytes, not str: encode them as UTF-8")
-    chunks: list[bytes] = []
-    if isinstance(source, AsyncIterable):
-        chunks.extend([_bytes(chunk) async for chunk in source])
-    else:
-        chunks.extend(_bytes(chunk) for chunk in source)
-    return chunks
-
-
-def _bytes(chunk: object) -> bytes:
-    if not isinstance(chunk, (bytes, bytearray, memoryview)):
-        raise TypeError(f"the data of a COPY are bytes, not {type(chunk).__name__}")
-    return bytes(chunk)
+def _values(sql: object, params: object) -> tuple[Any, ...]:
+    """Return the parameters of raw SQL, checked."""
+    if not isinstance(sql, str):
+        raise TypeError(f"SQL is given as a str, not as {type(sql).__name__}")
+    if params is None:
+        return ()
+    if isinstance(params, (str, bytes, Mapping)) or not isinstance(params, Sequence):
+        raise TypeError(f"params must be a list or tuple of values, not {type(params).__name__}")
+    return tuple(params)

@@ -331,7 +331,8 @@ class AsyncDatabase:
         """Keep one connection for the length of a block, in a transaction or not.
 
         Session state (``SET``, temporary tables, locks) stays between its statements and is reset when the block ends;
-        ``atomic(connection=conn)`` runs a transaction on it. On SQLite it is the one connection that writes.
+        ``atomic(connection=conn)`` runs a transaction on it, ``conn.iterate()`` streams. On SQLite it is the one
+        connection that writes.
 
         Raises ``OperationalError`` if the database is not connected, ``PoolTimeoutError`` if no connection becomes free
         within ``acquire_timeout``.
@@ -358,10 +359,11 @@ class AsyncDatabase:
         """Return what the pool is doing and has done, and costs nothing that it would not do anyway.
 
         Now: ``size`` connections (``idle`` and ``in_use`` among them) of ``max_connections``, ``waiting`` callers,
-        ``longest_hold`` in seconds and ``longest_holder`` (``file:line`` where that transaction was begun; both None if
-        nothing is in use or it is no transaction). Since connecting: connections ``acquired``, ``timeouts`` of
-        acquiring, connections ``lost``, ``waited`` seconds in all and ``waits``: how many acquires waited up to so many
-        seconds ``{0.001: 90, 0.005: 2, …, inf: 0}``, each counted once; ``compiled`` queries.
+        ``longest_hold`` in seconds and ``longest_holder`` (``file:line`` where that transaction was begun or that
+        connection asked for, to be kept; None if it is neither; both None if nothing is in use). Since connecting:
+        connections ``acquired``, ``timeouts`` of acquiring, connections ``lost``, ``waited`` seconds in all and
+        ``waits``: how many acquires waited up to so many seconds ``{0.001: 90, 0.005: 2, …, inf: 0}``, each counted
+        once; ``compiled`` queries.
 
         Raises ``OperationalError`` if the database is not connected.
         """

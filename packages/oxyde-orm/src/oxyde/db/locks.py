@@ -123,12 +123,7 @@ class advisory_lock:  # noqa: N801 - used like a function
     async def _join(self, block: AsyncTransaction) -> None:
         core, lease = block.join()
         if features(block.database).advisory_lock == "name":
-            if block.transaction.connection is not None:
-                raise NotSupportedError(
-                    f"advisory_lock() inside atomic(connection=…) is not supported on {block.using!r}: the lock would "
-                    "not end with the transaction; take it around the transaction"
-                )
-            await self._get_lock(core, lease)
+            await self._get_lock_until_the_end(core, lease, block.transaction.connection is not None)
             return
         # An error in a transaction of PostgreSQL is undone with the savepoint, and so is a lock that came too late.
         async with block.savepoint() as inner:
@@ -228,15 +223,31 @@ class advisory_lock:  # noqa: N801 - used like a function
 
     # -- MySQL and MariaDB
 
+    async def _get_lock_until_the_end(self, core: Database, lease: Lease, kept: bool) -> None:
+        """A lock of the session ends with it, and that of a kept connection goes on after the transaction."""
+        obtained = True
+        try:
+            obtained = await self._try_lock(core, lease)
+        finally:
+            # Also when it is not known: releasing what is not held does nothing.
+            if kept and obtained:
+                lease.afterwards(f"DO RELEASE_LOCK(CONVERT(X'{self._name().encode().hex()}' USING utf8mb4))")
+        if not obtained:
+            raise self._too_late()
+
     async def _get_lock(self, core: Database, place: Pin | Lease) -> None:
+        if not await self._try_lock(core, place):
+            raise self._too_late()
+
+    async def _try_lock(self, core: Database, place: Pin | Lease) -> bool:
         # Whole seconds, and a little more than ours.
         seconds = 0 if self._wait == 0 else math.ceil(self._limit()) + 1
         limit = None if self._wait == 0 else self._limit()
         rows = await self._within(core.raw("SELECT GET_LOCK(?, ?) AS locked", (self._name(), seconds), place, limit))
-        if rows[0]["locked"] == 0:
-            raise self._too_late()
-        if rows[0]["locked"] is None:
+        locked: int | None = rows[0]["locked"]
+        if locked is None:
             raise OperationalError(f"the database could not take the lock {self._key!r}")
+        return locked == 1
 
     def _name(self) -> str:
         if isinstance(self._key, int):

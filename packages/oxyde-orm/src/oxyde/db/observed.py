@@ -14,6 +14,7 @@ the database connects.
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
@@ -160,11 +161,33 @@ class ObservedDatabase:
         cursor = self._engine.cursor(shape, params, loader, rows, lease, timeout)
         return ObservedCursor(self, cursor, text, name, table, params)
 
+    def raw_cursor(self, sql: str, params: Any, rows: int, lease: Any = None, timeout: Any = None) -> ObservedCursor:
+        cursor = self._engine.raw_cursor(sql, params, rows, _bare(lease), timeout)
+        return ObservedCursor(self, cursor, sql, first_word(sql), None, params)
+
+    def copy_in(self, sql: str, data: Any, lease: Any = None, timeout: Any = None) -> Any:
+        lease = _bare(lease)
+        operation = Operation("COPY", sql)
+        operation.own = lease is None
+        return self._observe(operation, self._engine.copy_in, sql, data, lease, timeout)
+
+    def copy_out(self, sql: str, lease: Any = None, timeout: Any = None) -> ObservedOutflow:
+        operation = Operation("COPY", sql)
+        # Its connection is there already.
+        operation.own = False
+        tokens = self._begin(operation)
+        try:
+            flow = self._engine.copy_out(sql, _bare(lease), timeout)
+        except BaseException as error:
+            self._end(operation, tokens, None, error)
+            raise
+        return ObservedOutflow(flow, lambda error: self._end(operation, tokens, None, error))
+
     def lease(self, *arguments: Any, **options: Any) -> ObservedLease:
         return ObservedLease(self, self._engine.lease(*arguments, **options))
 
-    def pin(self) -> ObservedPin:
-        return ObservedPin(self, self._engine.pin())
+    def pin(self, *arguments: Any) -> ObservedPin:
+        return ObservedPin(self, self._engine.pin(*arguments))
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the engine's."""
@@ -184,12 +207,16 @@ class ObservedDatabase:
         operation.own = lease is None
         return operation
 
-    def _observe(self, operation: Operation, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Run an operation between the beginning and the end that the watchers see."""
+    def _begin(self, operation: Operation) -> list[Any]:
         if self._wants_origin:
             operation.origin = origin()
         tokens = [watcher.begin(operation) for watcher in self._watchers]
         operation.started = perf_counter()
+        return tokens
+
+    def _observe(self, operation: Operation, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Run an operation between the beginning and the end that the watchers see."""
+        tokens = self._begin(operation)
         try:
             answer = call(*arguments)
         except BaseException as error:
@@ -314,6 +341,39 @@ class ObservedCursor:
 
     def close(self, drop_rest: bool = True) -> None:
         self._cursor.close(drop_rest)
+
+
+class ObservedOutflow:
+    """The data of a COPY TO STDOUT of a database that is watched: one operation, from its beginning to its last byte.
+
+    The time that the program takes with the data is part of it.
+    """
+
+    __slots__ = ("_end", "_flow")
+
+    def __init__(self, flow: oxyde_core.Outflow, end: Callable[[BaseException | None], None]) -> None:
+        self._flow = flow
+        self._end: Callable[[BaseException | None], None] | None = end
+
+    def read(self) -> Any:
+        pending = self._flow.read()
+        pending.watch(self._was_read)
+        return pending
+
+    def stop(self) -> None:
+        self._flow.stop()
+        # Before its end: somebody has left the loop.
+        self._ended(CancelledError())
+
+    def _was_read(self, data: object, error: BaseException | None) -> None:
+        # Who waited may be cancelled: then `stop` follows.
+        if not data and not isinstance(error, CancelledError):
+            self._ended(error)
+
+    def _ended(self, error: BaseException | None) -> None:
+        end, self._end = self._end, None
+        if end is not None:
+            end(error)
 
 
 def _bare(value: Any) -> Any:

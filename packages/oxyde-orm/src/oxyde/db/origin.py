@@ -7,7 +7,7 @@ import sys
 import warnings
 from types import CodeType, FrameType
 
-__all__ = ["Origin", "caller", "line_of", "origin", "warn_unclosed"]
+__all__ = ["Origin", "called_from", "caller", "line_of", "origin", "warn_unclosed"]
 
 Origin = tuple[CodeType, int]
 """A code object and the instruction in it: made in no time, and read by `line_of` only if somebody wants to know."""
@@ -34,6 +34,12 @@ def origin() -> Origin | None:
     """Return the place that called into Oxyde."""
     frame = caller()
     return None if frame is None else (frame.f_code, frame.f_lasti)
+
+
+def called_from() -> tuple[str, int] | None:
+    """Return the file and the line that called into Oxyde, for the engine."""
+    frame = caller(2)
+    return None if frame is None else (frame.f_code.co_filename, frame.f_lineno)
 
 
 def line_of(origin: Origin) -> str:

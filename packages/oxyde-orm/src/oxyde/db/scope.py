@@ -34,6 +34,7 @@ from ..exceptions import (
     TransactionTaskError,
     TransactionTimeoutError,
 )
+from .busy import check_free
 from .features import blocked_by_transaction
 from .origin import caller, warn_unclosed
 from .registry import DEFAULT_ALIAS, get_connection
@@ -288,6 +289,8 @@ class AsyncTransaction:
         """Return engine and lease for a statement of the context that is in this block, or raise why not."""
         transaction = self.transaction
         if transaction.ready and transaction.top is self and transaction.loop is running_loop():
+            if transaction.connection is not None:
+                check_free(transaction.connection)
             return transaction.core, transaction.lease
         raise transaction.refusal(self)
 

@@ -12,7 +12,7 @@ from oxyde.queries.functions import Abs, Coalesce, Concat, Length, Lower, Now, U
 from oxyde.queries.manager import QueryManager
 from oxyde.queries.q import Q
 from oxyde.queries.query import Query
-from oxyde.queries.raw import RawSQL, execute_raw, sql
+from oxyde.queries.raw import RawSQL, execute_raw, iterate_raw, sql
 from oxyde.queries.values import ValuesQuery
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "ValuesQuery",
     "col",
     "execute_raw",
+    "iterate_raw",
     "not_",
     "sql",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from oxyde.db.stream import CHUNK_SIZE, Opened, chunk_rows, reading, stream
 from oxyde.queries.encode import UNKNOWN
 from oxyde.queries.expr import Expr
 from oxyde.queries.lookups import Operand
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from oxyde.db import AsyncDatabase, AsyncTransaction
     from oxyde.queries.scope import Scope
 
-__all__ = ["RawSQL", "execute_raw", "sql"]
+__all__ = ["RawSQL", "execute_raw", "iterate_raw", "sql"]
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -62,14 +63,51 @@ async def execute_raw(
 
         rows = await execute_raw("SELECT id FROM users WHERE age > ?", [18])
     """
-    if not isinstance(sql, str):
-        raise TypeError(f"execute_raw() takes the SQL text as a str, not {type(sql).__name__}")
-    if params is None:
-        params = ()
-    elif isinstance(params, (str, bytes, Mapping)) or not isinstance(params, Sequence):
-        raise TypeError(f"params must be a list or tuple of values, not {type(params).__name__}")
+    values = _values("execute_raw", sql, params)
     # Only a plain SELECT is known not to write.
     writes = not sql.lstrip()[:6].upper().startswith("SELECT")
     database, lease = resolve(using, client, None, writes)
-    rows: list[dict[str, Any]] = await finish(database.raw(sql, tuple(params), lease))
+    rows: list[dict[str, Any]] = await finish(database.raw(sql, values, lease))
     return rows
+
+
+def iterate_raw(
+    sql: str,
+    params: Sequence[Any] | None = None,
+    *,
+    chunk_size: int = CHUNK_SIZE,
+    using: str | None = None,
+    client: AsyncDatabase | AsyncTransaction | None = None,
+) -> AsyncGenerator[dict[str, Any], None]:
+    """Run one SQL statement and give its rows one by one, as dicts, while the database holds the rest.
+
+    `sql` and `params` are those of `execute_raw`, everything else is as for the stream of a query: `chunk_size` is the
+    number of rows that are fetched at a time.  Inside a transaction the stream is part of it, and other statements can
+    run in its loop; outside of one it holds a connection until its last chunk has come, in a transaction that only
+    reads.  Leaving the loop in whatever way frees it.
+
+    Raises TypeError or ValueError for a `chunk_size` that is no number of rows, and while it is read what `execute_raw`
+    raises, after the rows that came before the error.
+
+        async for row in iterate_raw("SELECT id, name FROM users WHERE age > ?", [18]):
+            print(row["name"])
+    """
+    values, size = _values("iterate_raw", sql, params), chunk_rows(chunk_size)
+
+    def opened() -> Opened:
+        database, lease = resolve(using, client)
+        own = reading(database, lease)
+        return database.raw_cursor(sql, values, size, lease if own is None else own), own
+
+    return stream(opened)
+
+
+def _values(function: str, sql: object, params: object) -> tuple[Any, ...]:
+    """The parameters of raw SQL, checked."""
+    if not isinstance(sql, str):
+        raise TypeError(f"{function}() takes the SQL text as a str, not {type(sql).__name__}")
+    if params is None:
+        return ()
+    if isinstance(params, (str, bytes, Mapping)) or not isinstance(params, Sequence):
+        raise TypeError(f"params must be a list or tuple of values, not {type(params).__name__}")
+    return tuple(params)
