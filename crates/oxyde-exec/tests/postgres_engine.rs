@@ -180,6 +180,60 @@ fn statements_prepared_and_again() {
     close(&db);
 }
 
+/// A bug above or in a codec.
+struct Panics;
+
+impl RowReader for Panics {
+    fn columns(&mut self, _: &Arc<[Column]>) {}
+
+    fn rows(&mut self, _: RawRows<'_>) -> Result<(), Malformed> {
+        panic!("a bug in a reader")
+    }
+}
+
+#[test]
+#[ignore = "needs a server: nox -s tests-postgres"]
+fn a_panic_is_an_error_of_its_own_and_takes_its_connection_along() {
+    let (db, _) = database(&address(), |config| config.pool.max_connections = 1);
+    std::panic::set_hook(Box::new(|_| ()));
+    let t = table("panics");
+    script(&db, &format!("CREATE TABLE {t} (a int)"));
+    let read = |pure_read| {
+        let mut work = query(&statement("SELECT 1"), &[], pure_read).0;
+        if let Work::Query(query) = &mut work {
+            query.rows = Some(Box::new(Panics));
+        }
+        work
+    };
+    let mut encode = query(&statement("SELECT $1"), &[], false).0;
+    if let Work::Query(query) = &mut encode {
+        query.params = Params::AfterDescribe(Box::new(|_, _| panic!("a bug in an encoder")));
+    }
+    let mut last = one(&db, "SELECT pg_backend_pid()");
+    for work in [read(true), read(false), encode] {
+        let error = run(&db, work).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Internal, "{error:?}");
+        let pid = one(&db, "SELECT pg_backend_pid()");
+        assert_ne!(pid, last, "the connection was used again");
+        last = pid;
+    }
+    let lease = begin(&db);
+    in_lease(&lease, &format!("INSERT INTO {t} VALUES (1)"))
+        .0
+        .unwrap();
+    let error = wait(|sink| lease.run(Job::new(read(false)), sink))
+        .0
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Internal);
+    let ended = wait(|sink| lease.commit(sink)).0.unwrap_err();
+    assert_ne!(ended.kind, ErrorKind::CommitUnknown);
+    assert_eq!(one(&db, &format!("SELECT count(*) FROM {t}")), "0");
+    let _ = std::panic::take_hook();
+    script(&db, &format!("DROP TABLE {t}"));
+    assert_eq!(db.stats().in_use, 0);
+    close(&db);
+}
+
 #[test]
 #[ignore = "needs a server: nox -s tests-postgres"]
 fn the_server_decides_what_became_of_a_transaction() {

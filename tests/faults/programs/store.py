@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from common import arguments, prepared, quiet, report
+from common import arguments, peak_from_now, prepared, quiet, report
 
 URL, OPTIONS = arguments()
 ROWS = 1024

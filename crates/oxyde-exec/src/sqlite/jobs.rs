@@ -95,6 +95,10 @@ fn refusal(source: &Source, job: &Job) -> Option<ExecError> {
 }
 
 fn run(source: &Source, conn: &mut Conn, work: Work) -> Result<Outcome, ExecError> {
+    #[cfg(test)]
+    if let Work::Statement { sql, .. } = &work {
+        assert!(&**sql != PANICS, "a bug, as a test wants one");
+    }
     match work {
         Work::Statement {
             sql,
@@ -459,3 +463,7 @@ pub(crate) fn too_late(source: &Arc<Source>) -> ExecError {
         format!("database {:?} is closed", source.checked.config.name),
     )
 }
+
+/// The statement that panics, for tests of what becomes of that.
+#[cfg(test)]
+pub(crate) const PANICS: &str = "-- panic";

@@ -316,3 +316,58 @@ impl Drop for Pass<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
+
+    use crate::cells::{CellRef, Cells};
+    use crate::dispatch::{Database, wait};
+    use crate::engine::{BeginMode, CancelFlag, Job, Outcome, Work};
+    use crate::error::{ErrorKind, ExecError};
+    use crate::sqlite::config::SqliteConfig;
+    use crate::sqlite::jobs::PANICS;
+    use std::sync::Arc;
+
+    fn work(sql: &str) -> Job {
+        Job::new(Work::Statement {
+            sql: sql.into(),
+            params: Cells::new(),
+            read_only: false,
+            names: false,
+        })
+    }
+
+    fn run(db: &Arc<Database>, sql: &str) -> Result<Outcome, ExecError> {
+        wait(|sink| db.run(work(sql), None, sink)).0
+    }
+
+    #[test]
+    fn a_panic_is_an_error_of_its_own_and_undoes_its_transaction() {
+        let folder = tempfile::tempdir().unwrap();
+        std::panic::set_hook(Box::new(|_| ()));
+        for path in [None, Some(folder.path().join("panics.db"))] {
+            let config = SqliteConfig {
+                path,
+                ..SqliteConfig::default()
+            };
+            let db = Database::sqlite(config).unwrap();
+            run(&db, "CREATE TABLE t (a)").unwrap();
+            let refused = run(&db, PANICS).unwrap_err();
+            assert_eq!(refused.kind, ErrorKind::Internal);
+            let lease = db.lease(BeginMode::Write);
+            let flag = Arc::new(CancelFlag::new());
+            wait(|sink| lease.begin(flag, None, None, sink)).0.unwrap();
+            let insert = "INSERT INTO t VALUES (1)";
+            wait(|sink| lease.run(work(insert), sink)).0.unwrap();
+            let refused = wait(|sink| lease.run(work(PANICS), sink)).0.unwrap_err();
+            assert_eq!(refused.kind, ErrorKind::Internal);
+            wait(|sink| lease.commit(sink)).0.unwrap_err();
+            // The table is there still, also in memory.
+            let count = run(&db, "SELECT count(*) FROM t").unwrap();
+            assert!(matches!(count.rows.get(0, 0), Some(CellRef::Int(0))));
+            assert_eq!(db.stats().in_use, 0);
+        }
+        let _ = std::panic::take_hook();
+    }
+}

@@ -1,8 +1,10 @@
 //! Statements, their parameters and their rows.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use oxyde_exec::dispatch::wait;
+use oxyde_exec::query::{Column, Malformed, RawRows, RowReader};
 use oxyde_exec::{CellRef, ErrorKind, Work};
 
 use crate::answers::{query, raw, statement};
@@ -142,5 +144,38 @@ fn many_rows_arrive_in_order() {
     for (number, row) in kept.texts().iter().enumerate() {
         assert_eq!(row[0].as_deref(), Some(format!("{number:05}").as_str()));
     }
+    close(&db);
+}
+
+/// A bug above or in a codec.
+struct Panics;
+
+impl RowReader for Panics {
+    fn columns(&mut self, _: &Arc<[Column]>) {}
+
+    fn rows(&mut self, _: RawRows<'_>) -> Result<(), Malformed> {
+        panic!("a bug in a reader")
+    }
+}
+
+#[test]
+#[ignore = "needs a server: nox -s tests-mysql"]
+fn a_panic_is_an_error_of_its_own_and_takes_its_connection_along() {
+    let (db, _) = open(|config| config.pool.max_connections = 1);
+    std::panic::set_hook(Box::new(|_| ()));
+    let mut last = one(&db, "SELECT CONNECTION_ID()");
+    for pure_read in [true, false] {
+        let mut work = query(&statement("SELECT 1"), &[], pure_read).0;
+        if let Work::Query(query) = &mut work {
+            query.rows = Some(Box::new(Panics));
+        }
+        let error = run(&db, work).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Internal, "{error:?}");
+        let id = one(&db, "SELECT CONNECTION_ID()");
+        assert_ne!(id, last, "the connection was used again");
+        last = id;
+    }
+    let _ = std::panic::take_hook();
+    assert_eq!(db.stats().in_use, 0);
     close(&db);
 }

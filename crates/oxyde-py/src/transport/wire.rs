@@ -1,6 +1,5 @@
 //! The receiving half of a connection: an asyncio protocol.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use oxyde_exec::LoopId;
@@ -119,14 +118,7 @@ impl Wire {
         // to it, on this thread and not before we return.
         let bytes =
             unsafe { std::slice::from_raw_parts(this.buffer.bind(py).data().cast_const(), count) };
-        Hub::callback(this.hub.bind(py), this.loop_id, || {
-            let received = catch_unwind(AssertUnwindSafe(|| link.receive(bytes)));
-            if received.is_err() {
-                stream.abort();
-                let lost = AssertUnwindSafe(|| stream.lost(Some("an internal error".to_owned())));
-                let _ = catch_unwind(lost);
-            }
-        });
+        Hub::callback(this.hub.bind(py), this.loop_id, || link.receive(bytes));
         Ok(())
     }
 

@@ -254,6 +254,7 @@ impl Active {
         self.cancel.unwatch();
         let Some(done) = self.done.take() else { return };
         let mut completion = Completion::lost(error.clone());
+        let is_bug = error.kind == ErrorKind::Internal;
         let may_be_applied = self.tx_before == TxStatus::Idle
             && !self.is_pure_read()
             && self.urgency == Urgency::None;
@@ -265,12 +266,14 @@ impl Active {
                 error.outcome = Effect::Unknown;
             }
             completion.result = Err(error);
-        } else if self.may_run_elsewhere() {
+        } else if !is_bug && self.may_run_elsewhere() {
             completion.unsent = self.into_job().map(Box::new);
         } else if let Err(error) = &mut completion.result
             && may_be_applied
         {
-            error.kind = ErrorKind::ConnectionLost;
+            if !is_bug {
+                error.kind = ErrorKind::ConnectionLost;
+            }
             error.outcome = Effect::Unknown;
             error.retryable = false;
         }

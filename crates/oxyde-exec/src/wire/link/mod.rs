@@ -20,6 +20,7 @@ mod supply;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
@@ -268,6 +269,10 @@ impl Link {
 
     /// Does what other threads have asked for.
     pub fn pump(self: &Arc<Self>) {
+        self.guarded(|| self.obey());
+    }
+
+    fn obey(self: &Arc<Self>) {
         loop {
             let command = self
                 .commands
@@ -289,6 +294,19 @@ impl Link {
             }
         }
         self.flush();
+    }
+
+    /// A panic is a bug of ours, or of a reader or an encoder: nobody knows what state the connection is in, so its
+    /// callers are told and it is discarded. Without that they would wait for ever.
+    fn guarded(self: &Arc<Self>, work: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            {
+                let mut inner = self.lock();
+                inner.receiving = false;
+                inner.holding = false;
+            }
+            let _ = catch_unwind(AssertUnwindSafe(|| self.die(bug())));
+        }
     }
 
     /// Sends what the session has to say.
@@ -552,6 +570,13 @@ impl Link {
     fn watcher(self: &Arc<Self>) -> Arc<dyn Watcher> {
         Arc::new(Watch(Arc::downgrade(self)))
     }
+}
+
+fn bug() -> ExecError {
+    ExecError::new(
+        ErrorKind::Internal,
+        "a bug in Oxyde: the work panicked, its connection was discarded",
+    )
 }
 
 /// How long a server may take to close a connection that said goodbye, or to stop for a database that is closed.

@@ -41,6 +41,10 @@ enum Step<'a> {
 impl Link {
     /// Bytes arrived. Carries out what they complete; never panics, whatever they are.
     pub fn receive(self: &Arc<Self>, bytes: &[u8]) {
+        self.guarded(|| self.take_in(bytes));
+    }
+
+    fn take_in(self: &Arc<Self>, bytes: &[u8]) {
         let mut data = bytes;
         self.lock().receiving = true;
         loop {
