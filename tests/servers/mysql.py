@@ -294,7 +294,8 @@ class MySQLServer:
             )
 
     def _arguments(self, data: Path, settings: Mapping[str, str]) -> list[str]:
-        always = {"datadir": str(data)}
+        # MariaDB clears its folder for temporary tables as it starts, also of those of other servers.
+        always = {"datadir": str(data), "tmpdir": str(self.directory)}
         if os.name == "posix" and os.geteuid() == 0:  # it does not run as root unless told to
             always["user"] = "root"
         return [f"--{name}={value}" for name, value in (always | dict(settings)).items()]
