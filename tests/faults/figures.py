@@ -56,7 +56,7 @@ ROWS: dict[str, tuple[str, Callable[[Values], str]]] = {
     "kills": ("… sessions killed meanwhile (SQLite: locks taken by another process)", total),
     "tasks": ("Tasks of all kinds, most of them cancelled at a random moment", total),
     "cancelled": ("… cancelled before their end", total),
-    "nonces": ("Answers with a nonce of their own, beside cancellations; every one was the right one", total),
+    "nonces": ("… answers that came, each looked at for being its task's own", total),
     "pooled": ("… through PgBouncer in transaction mode", total),
     "overshoot": ("A limit of 100 ms, working and silent databases: how much too late its error came, ms", spread),
     "stopped": ("A cancelled statement: until the server had stopped, ms", spread),

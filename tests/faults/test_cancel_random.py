@@ -14,6 +14,7 @@ def test_cancelled_at_random(where: Where, seed: int) -> None:
     assert found["seen"]["cancelled"] > 200, found["seen"]
     figure("tasks", where, scaled(2000))
     figure("cancelled", where, found["seen"]["cancelled"])
+    figure("nonces", where, found["seen"]["done"])
     stored = dict(outside(where, "SELECT nonce, count(*) FROM faults_entry GROUP BY nonce")[0])
     for nonce, (rows, told) in found["told"].items():
         allowed = {"done": {rows}, "undone": {0}, "open": {0, rows}}[told]
