@@ -85,6 +85,9 @@ def test_the_parts_come_back(
 
 @tried
 @given(st.sampled_from(SCHEMES), st.lists(pieces, max_size=4).map("".join), st.lists(pieces, max_size=6).map("".join))
+@example("postgres", "@://", "")
+@example("mysql", "@h/", "")
+@example("sqlite", "", ":memory:")
 def test_a_password_is_in_no_word(scheme: str, around: str, rest: str) -> None:
     """Also one that is not percent-encoded as it should be, so that it is cut in two."""
     url = f"{scheme}://app:{CANARY}{around}{CANARY}@{rest}"

@@ -237,7 +237,8 @@ def _unknown_scheme(scheme: str) -> str:
 
 def _file(scheme: str, backend: str, rest: str) -> DatabaseURL:
     location, _, query = rest.partition("?")
-    if "@" in location and ":" in location.partition("@")[0] and ":memory:" not in location:
+    before, at, _ = location.partition("@")
+    if at and ":" in before.replace(":memory:", ""):
         raise ValueError("a sqlite URL has no user, password or host: sqlite:///file.db")
     for prefix in ("///", "//"):
         if location.startswith(prefix):
@@ -258,11 +259,12 @@ def _file(scheme: str, backend: str, rest: str) -> DatabaseURL:
 
 def _server(scheme: str, backend: str, rest: str) -> DatabaseURL:
     authority, rest = _cut(rest)
-    if "@" not in authority and "@" in rest:
+    path, _, query = rest.partition("?")
+    # It may be the end of a password that was cut in two, which must not be told as a name.
+    if "@" in path or ("@" not in authority and "@" in query):
         raise ValueError("an '@' stands behind the host of the database URL: percent-encode special characters in it")
     if "#" in rest:
         raise ValueError("a '#' in a database URL must be written %23")
-    path, _, query = rest.partition("?")
     userinfo, at, hosts = authority.rpartition("@")
     user, colon, password = userinfo.partition(":")
     settings, places = _options(backend, query)
