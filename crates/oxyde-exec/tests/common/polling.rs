@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{ErrorKind as Io, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -65,6 +65,8 @@ pub struct Stream {
     stream: TcpStream,
     driver: Arc<Polling>,
     cuts: Option<&'static [u8]>,
+    /// The server may have answered before the connection was cut: nobody is to see that.
+    cut: AtomicBool,
 }
 
 impl Channel for Stream {
@@ -80,6 +82,7 @@ impl Channel for Stream {
         }
         let cuts = |cut: &[u8]| bytes.windows(cut.len()).any(|window| window == cut);
         if self.cuts.is_some_and(cuts) {
+            self.cut.store(true, Ordering::Relaxed);
             self.abort();
         }
     }
@@ -242,6 +245,7 @@ impl Poller {
                     stream,
                     driver: Arc::clone(&self.driver),
                     cuts: self.place.cuts,
+                    cut: AtomicBool::new(false),
                 });
                 self.next += 1;
                 self.streams
@@ -257,6 +261,7 @@ impl Poller {
         let mut busy = false;
         self.streams.retain(|_, (link, stream)| {
             match (&stream.stream).read(buffer) {
+                Ok(_) if stream.cut.load(Ordering::Relaxed) => link.lost(None),
                 Ok(0) => link.lost(None),
                 Ok(count) => {
                     busy = true;
